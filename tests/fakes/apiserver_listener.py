@@ -1,0 +1,63 @@
+"""The listening socket of the stand-in API server, which can refuse connections and take them again."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+
+
+class Listener:
+    """A port of 127.0.0.1 that stays ours: while it refuses, it is bound but nobody listens.
+
+    Each accepted socket is handed to `on_connection`, on the listener's own thread.
+    """
+
+    def __init__(self, port: int, on_connection: Callable[[socket.socket], None]) -> None:
+        self._on_connection = on_connection
+        self._socket = _bound(port)
+        self._refusing = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.port: int = self._socket.getsockname()[1]
+
+    def accept(self) -> None:
+        """Begin to take connections; nothing happens if it does already."""
+        if self._thread is not None:
+            return
+        self._refusing.clear()
+        self._socket.listen(128)
+        self._thread = threading.Thread(target=self._run, name=f"apiserver-listener-{self.port}")
+        self._thread.start()
+
+    def refuse(self) -> None:
+        """Refuse connections from now on, and those that have not been taken yet."""
+        self.close()
+        self._socket = _bound(self.port)
+
+    def close(self) -> None:
+        """Give the port back."""
+        self._refusing.set()
+        if self._thread is not None:
+            self._wake()
+            self._thread.join()
+            self._thread = None
+        self._socket.close()
+
+    def _run(self) -> None:
+        while not self._refusing.is_set():
+            connection, _ = self._socket.accept()
+            if self._refusing.is_set():
+                connection.close()
+            else:
+                self._on_connection(connection)
+
+    def _wake(self) -> None:
+        """Make `accept` return, which the closing of its socket does not do everywhere."""
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            pass
+
+
+def _bound(port: int) -> socket.socket:
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind(("127.0.0.1", port))
+    return listening
