@@ -1,0 +1,1 @@
+"""The edge side: watch Kubernetes Events, filter them and publish what matters."""

@@ -1,0 +1,192 @@
+"""The API server over plain HTTP: lists, watches and their failures.
+
+The kubernetes package is not used here: its client takes 40 MiB more, and its watch loses the resource version
+when it is asked for raw objects.
+"""
+
+import http.client
+import json
+import socket
+import ssl
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode, urlsplit
+
+from tocsin_producer.errors import ApiError, ExpiredError
+from tocsin_producer.plan import ApiServer
+
+CONNECT_TIMEOUT_SECONDS: Final = 10.0
+#: A request that is not a watch has to be answered within this time.
+READ_TIMEOUT_SECONDS: Final = 60.0
+#: etcd refuses objects of more than 1.5 MiB, so a longer line is not one.
+LINE_LIMIT: Final = 4 * 1024**2
+_BODY_LIMIT: Final = 64 * 1024**2
+_READ_SIZE: Final = 64 * 1024
+_ERROR_LIMIT: Final = 64 * 1024
+
+#: All that can happen to a connection short of an answer.
+NETWORK_ERRORS: Final = (OSError, http.client.HTTPException)
+
+
+class ApiClient:
+    """One connection to the API server, for one thread; `abort` alone may be called from another."""
+
+    def __init__(self, server: ApiServer) -> None:
+        self._server = server
+        self._url = urlsplit(server.url)
+        self._tls = _tls_context(server) if self._url.scheme == "https" else None
+        self._connection: http.client.HTTPConnection | None = None
+
+    def get(self, path: str, query: Mapping[str, str | int] | None = None) -> dict[str, Any]:
+        """Return the JSON object that the server answers with.
+
+        Raises:
+            ApiError: a failure, as the server tells it; ExpiredError for a 410.
+            OSError, http.client.HTTPException: no whole answer.
+        """
+        response = self._request(path, query or {}, READ_TIMEOUT_SECONDS)
+        body = response.read(_BODY_LIMIT)
+        if not response.isclosed():
+            self.close()
+            raise ApiError(response.status, f"answer of more than {_BODY_LIMIT} bytes")
+        return _json_object(body, response.status)
+
+    def stream(self, path: str, query: Mapping[str, str | int], *, timeout: float) -> Iterator[bytes]:
+        """Return the lines of a watch until the server ends it; one of more than `LINE_LIMIT` bytes as empty.
+
+        After `timeout` seconds without a byte the connection counts as dead.
+
+        Raises:
+            ApiError: a failure, as the server tells it; ExpiredError for a 410.
+            OSError, http.client.HTTPException: the connection broke off.
+        """
+        return _lines(self._request(path, query, timeout))
+
+    def _request(self, path: str, query: Mapping[str, str | int], timeout: float) -> http.client.HTTPResponse:
+        connection = self._connect()
+        target = (
+            f"{self._url.path.rstrip('/')}{path}?{urlencode(query)}"
+            if query
+            else self._url.path.rstrip("/") + path
+        )
+        try:
+            connection.request("GET", target, headers=self._headers())
+            connection.sock.settimeout(timeout)
+            response = connection.getresponse()
+        except BaseException:
+            self.close()
+            raise
+        if response.status != http.client.OK:
+            raise self._failure(response)
+        return response
+
+    def _connect(self) -> http.client.HTTPConnection:
+        if self._connection is None:
+            self._connection = self._new_connection()
+        if self._connection.sock is None:
+            self._connection.connect()
+            sock: Any = self._connection.sock
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return self._connection
+
+    def _new_connection(self) -> http.client.HTTPConnection:
+        host, port = self._url.hostname or "", self._url.port
+        if self._tls is None:
+            return http.client.HTTPConnection(host, port, timeout=CONNECT_TIMEOUT_SECONDS)
+        connection = _NamedHTTPSConnection(host, port, timeout=CONNECT_TIMEOUT_SECONDS, context=self._tls)
+        connection.server_name = self._server.server_name
+        return connection
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Accept": "application/json", "User-Agent": "tocsin-producer"}
+        token = self._server.token
+        if self._server.token_file is not None:
+            token = Path(self._server.token_file).read_text(encoding="ascii").strip()
+        return {**headers, "Authorization": f"Bearer {token}"} if token else headers
+
+    def _failure(self, response: http.client.HTTPResponse) -> ApiError:
+        """Return the failure, from its Status object if the body is one; the connection is given up with it."""
+        try:
+            status = json.loads(response.read(_ERROR_LIMIT))
+            message = str(status["message"])
+        except (ValueError, KeyError, TypeError):
+            message = response.reason
+        finally:
+            self.close()
+        retry_after = response.headers.get("Retry-After", "")
+        return failure(response.status, message, retry_after=float(retry_after) if retry_after.isdigit() else None)
+
+    def abort(self) -> None:
+        """Break the connection off under whoever waits on it."""
+        connection = self._connection
+        if connection is not None and connection.sock is not None:
+            with suppress(OSError):
+                # SSLSocket.shutdown would pull the TLS state from under the reader; the socket's own does not.
+                socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Let the connection go; the next request opens another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+class _NamedHTTPSConnection(http.client.HTTPSConnection):
+    """Verifies the server under a name of one's own (`tls-server-name` in a kubeconfig)."""
+
+    server_name: str | None = None
+    _context: ssl.SSLContext
+
+    def connect(self) -> None:
+        http.client.HTTPConnection.connect(self)
+        self.sock = self._context.wrap_socket(self.sock, server_hostname=self.server_name or self.host)
+
+
+def failure(status: int, message: str, *, retry_after: float | None = None) -> ApiError:
+    """Return the error that `status` calls for."""
+    kind = ExpiredError if status == http.client.GONE else ApiError
+    return kind(status, message, retry_after=retry_after)
+
+
+def _json_object(body: bytes, status: int) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ApiError(status, f"answer is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ApiError(status, "answer is not a JSON object")
+    return value
+
+
+def _lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """Split what comes into lines (`HTTPResponse.readline` takes minutes for a long one)."""
+    begun = bytearray()
+    while some := response.read1(_READ_SIZE):
+        *ends, rest = some.split(b"\n")
+        for end in ends:
+            begun += end
+            yield bytes(begun) if len(begun) <= LINE_LIMIT else b""
+            begun.clear()
+        if len(begun) <= LINE_LIMIT:
+            begun += rest
+    if begun:
+        raise http.client.IncompleteRead(bytes(begun))
+
+
+def _tls_context(server: ApiServer) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=server.ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # Old clusters' CA certificates lack the extensions that Python 3.13 began to insist on.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if not server.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if server.client_certificate is not None:
+        with tempfile.NamedTemporaryFile("w", encoding="ascii") as file:  # OpenSSL reads keys from files only
+            file.write(f"{server.client_certificate}\n{server.client_key or ''}")
+            file.flush()
+            context.load_cert_chain(file.name)
+    return context

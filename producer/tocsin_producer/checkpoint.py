@@ -1,0 +1,75 @@
+"""Which event states have been told, so that neither a new list nor a restart tells them again.
+
+It mirrors what the API server still holds: an Event that a complete list does not name any more, or whose
+deletion the watch reports, is forgotten.
+"""
+
+from typing import Final
+
+from tocsin_producer.database import Database
+
+#: Beyond this many Events the oldest are forgotten; a list may then tell them again, and consumers drop that.
+LIMIT: Final = 20_000
+_SLACK: Final = 256
+
+
+class Checkpoint:
+    """The highest count that was told of each Event. Used within the transaction that also fills the outbox."""
+
+    def __init__(self, database: Database, *, limit: int = LIMIT) -> None:
+        self._database = database
+        self._limit = limit
+        self._events = self._generation = 0
+        database.on_rollback(self._recount)
+
+    def _recount(self) -> None:
+        with self._database.transaction() as connection:
+            row = connection.execute("SELECT COUNT(*), COALESCE(MAX(generation), 0) FROM seen").fetchone()
+        self._events = row[0]
+        self._generation = max(self._generation, row[1])
+
+    def told(self, uid: str) -> int:
+        """Return the highest count told of an Event, 0 if none was."""
+        with self._database.transaction() as connection:
+            row = connection.execute("SELECT count FROM seen WHERE uid = ?", (uid,)).fetchone()
+            return row[0] if row else 0
+
+    def remember(self, uid: str, count: int, watch: str) -> None:
+        """Keep that `count` of an Event was told, or merely that `watch` still knows it."""
+        with self._database.transaction() as connection:
+            if not self.told(uid):
+                self._events += 1
+            connection.execute(
+                "INSERT INTO seen VALUES (?, ?, ?, ?) ON CONFLICT (uid) DO UPDATE SET"
+                " count = MAX(count, excluded.count), watch = excluded.watch, generation = excluded.generation",
+                (uid, count, watch, self._generation),
+            )
+            if self._events > self._limit:
+                self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        with self._database.transaction() as connection:
+            connection.execute(
+                "DELETE FROM seen WHERE uid IN (SELECT uid FROM seen ORDER BY generation LIMIT ?)",
+                (_SLACK,),
+            )
+            self._events -= connection.execute("SELECT changes()").fetchone()[0]
+
+    def forget(self, uid: str) -> None:
+        """The API server has deleted an Event."""
+        with self._database.transaction() as connection:
+            self._events -= connection.execute("DELETE FROM seen WHERE uid = ?", (uid,)).rowcount
+
+    def begin_list(self) -> int:
+        """Return the generation of all that is remembered from now on."""
+        with self._database.transaction():
+            self._generation += 1
+            return self._generation
+
+    def end_list(self, watch: str, generation: int) -> None:
+        """Forget what `watch` knew before the list of `generation` and did not find in it."""
+        with self._database.transaction() as connection:
+            self._events -= connection.execute(
+                "DELETE FROM seen WHERE watch = ? AND generation < ?",
+                (watch, generation),
+            ).rowcount

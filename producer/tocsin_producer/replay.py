@@ -1,0 +1,66 @@
+"""A recorded watch in the place of an API server: to try a filter, to show the path, to test.
+
+A recording has one `{"at": seconds, "line": {"type": …, "object": …}}` per line, gzipped if its name says so.
+"""
+
+import gzip
+import io
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tocsin_producer.intake import Intake
+
+#: The checkpoint's name for what comes from a recording.
+_WATCH = "replay"
+
+
+class ReplaySource:
+    """Feeds a recording to the intake at `speed` times its own pace; 0 is as fast as it goes."""
+
+    def __init__(self, path: Path, intake: Intake, *, speed: float, on_end: Callable[[], None]) -> None:
+        self._path = path
+        self._intake = intake
+        self._speed = speed
+        self._on_end = on_end
+
+    def run(self, stop: threading.Event) -> None:
+        """Play until the end or until `stop` is set.
+
+        Raises:
+            OSError, ValueError: the recording cannot be read.
+        """
+        previous: float | None = None
+        for at, frame in _lines(self._path):
+            if self._speed and previous is not None:
+                stop.wait(max(0.0, at - previous) / self._speed)
+            if stop.is_set():
+                return
+            previous = at
+            self._feed(frame)
+        self._on_end()
+
+    def abort(self) -> None:
+        """Nothing to break off: the recording waits on `stop` alone."""
+
+    def _feed(self, frame: dict[str, Any]) -> None:
+        if frame.get("type") == "DELETED":
+            self._intake.forget(frame.get("object"))
+        else:
+            self._intake.offer([frame.get("object")], _WATCH)
+
+
+def _lines(path: Path) -> Iterator[tuple[float, dict[str, Any]]]:
+    with _open(path) as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                record = json.loads(line)
+                yield float(record["at"]), record["line"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(f"{path}:{number}: not a line of a recorded watch") from error
+
+
+def _open(path: Path) -> gzip.GzipFile | io.BufferedReader:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")

@@ -1,0 +1,98 @@
+"""The producer's configuration file."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import Field
+from tocsin_schemas.broker import BrokerSettings
+from tocsin_schemas.configuration import PatternField, Settings, Size, load
+from tocsin_schemas.logs import Format, Level
+from tocsin_schemas.topics import DEFAULT_ROOT
+
+from tocsin_producer.filter import Rule
+
+#: Node conditions are of type Normal, the bad ones as well as every recovery.
+_NODE_CONDITIONS: Final = (
+    "NodeNotReady|NodeReady|NodeHas.*Pressure|NodeHasInsufficient.*|NodeHasSufficient.*|NodeHasNo.*"
+)
+#: What K3s says at every start, whatever the state of the node.
+_NOISE: Final = "InvalidDiskCapacity|CgroupV1"
+
+_PLANNED: Final = {
+    "fold": "folding repeats comes with a later version; remove this key",
+    "http": "probes and metrics come with a later version; remove this key",
+}
+
+
+class RuleSettings(Settings):
+    """A rule on events: all fields given must hold."""
+
+    type: PatternField | None = Field(default=None, description="Normal or Warning.")
+    reason: PatternField | None = Field(default=None, description="Such as BackOff.")
+    kind: PatternField | None = Field(default=None, description="Kind of the involved object, such as Pod.")
+    namespace: PatternField | None = Field(
+        default=None,
+        description="Namespace of the involved object; _cluster for objects without one.",
+    )
+    name: PatternField | None = Field(default=None, description="Name of the involved object.")
+    component: PatternField | None = Field(default=None, description="What reported it, such as kubelet.")
+    message: PatternField | None = Field(default=None, description="The whole message.")
+    min_count: int = Field(default=1, ge=1, description="Occurrences before it matches.")
+
+    def rule(self) -> Rule:
+        """Return what the filter needs."""
+        return Rule(self.model_dump(exclude={"min_count"}, exclude_none=True), self.min_count)
+
+
+class EventSettings(Settings):
+    """Which events are published."""
+
+    include: list[RuleSettings] = Field(
+        default=[RuleSettings(type="Warning"), RuleSettings(type="Normal", kind="Node", reason=_NODE_CONDITIONS)],
+        min_length=1,
+        description="An event that any of these rules matches is published …",
+    )
+    exclude: list[RuleSettings] = Field(
+        default=[RuleSettings(reason=_NOISE)],
+        description="… unless any of these does.",
+    )
+
+
+class OutboxSettings(Settings):
+    """What waits for the link."""
+
+    path: Path | None = Field(default=None, description="State file; without one, state is kept in memory.")
+    max_messages: int = Field(default=2000, ge=1, le=1_000_000)
+    max_bytes: Size = Field(default=1024**2, ge=4096)
+
+
+class LogSettings(Settings):
+    """What goes to standard error."""
+
+    level: Level = "info"
+    format: Format = "text"
+
+
+class ProducerSettings(Settings):
+    """The whole file."""
+
+    cluster: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] = Field(
+        description="Name of this cluster: lower case letters, digits and dashes, at most 63.",
+    )
+    broker: BrokerSettings
+    topic_root: str = Field(default=DEFAULT_ROOT, pattern=r"^[^/+#$\s][^+#\s]*[^/+#\s]$")
+    events: EventSettings = EventSettings()
+    outbox: OutboxSettings = OutboxSettings()
+    message_limit: int = Field(default=1024, ge=16, le=65_536, description="Characters of a message.")
+    log: LogSettings = LogSettings()
+
+
+def load_settings(path: Path, environment: Mapping[str, str]) -> ProducerSettings:
+    """Read the configuration file.
+
+    Raises:
+        ConfigurationError: with everything that is wrong with it.
+    """
+    settings, _ = load(ProducerSettings, path, environment=environment, planned=_PLANNED)
+    return settings

@@ -1,0 +1,96 @@
+"""The section `broker` of both configuration files."""
+
+from datetime import timedelta
+from typing import Annotated, Final, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from tocsin_schemas.configuration import Duration, ReadableFile, Settings
+from tocsin_schemas.session import Broker
+
+#: Scheme → port by default, and whether TLS and WebSockets are spoken.
+_SCHEMES: Final = {
+    "mqtt": (1883, False, False),
+    "mqtts": (8883, True, False),
+    "ws": (80, False, True),
+    "wss": (443, True, True),
+}
+
+
+def _check_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in _SCHEMES or not parts.hostname:
+        raise ValueError("expected a url such as mqtts://broker.example.com:8883 (mqtt, mqtts, ws or wss)")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("expected a url without an account; write username and password_file instead")
+    if parts.query or parts.fragment or (parts.path not in ("", "/") and not _SCHEMES[parts.scheme][2]):
+        raise ValueError("expected nothing behind the port")
+    try:
+        _ = parts.port
+    except ValueError as error:
+        raise ValueError("expected a port from 1 to 65535") from error
+    return url
+
+
+class BrokerSettings(Settings):
+    """How to reach the MQTT broker."""
+
+    url: Annotated[str, AfterValidator(_check_url)] = Field(
+        description="mqtt://, mqtts:// (TLS), ws:// or wss:// with host and, if it is not the usual one, port.",
+    )
+    username: str | None = Field(default=None, description="Account; a producer's is its cluster's name.")
+    password: SecretStr | None = Field(default=None, description="Better in a file.")
+    password_file: ReadableFile | None = Field(
+        default=None, description="File with the password; read anew at each connect."
+    )
+    ca_file: ReadableFile | None = Field(
+        default=None, description="CA certificates to trust instead of the system's."
+    )
+    cert_file: ReadableFile | None = Field(default=None, description="Our certificate, for mutual TLS.")
+    key_file: ReadableFile | None = Field(default=None, description="Its private key.")
+    client_id: str | None = Field(default=None, min_length=1, max_length=128)
+    keepalive: Duration = Field(default=timedelta(seconds=240), ge=timedelta(seconds=10), le=timedelta(hours=18))
+    connect_timeout: Duration = Field(
+        default=timedelta(seconds=20), ge=timedelta(seconds=1), le=timedelta(minutes=5)
+    )
+    session_expiry: Duration = Field(
+        default=timedelta(days=7),
+        ge=timedelta(minutes=1),
+        le=timedelta(days=365),
+        description="How long the broker keeps our session while we are away (MQTT 5).",
+    )
+
+    @model_validator(mode="after")
+    def _check_pairs(self) -> Self:
+        if self.password is not None and self.password_file is not None:
+            raise ValueError("expected either password or password_file, found both")
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("expected cert_file and key_file together, found only one of them")
+        return self
+
+    def connection(self, *, client_id: str, username: str | None = None, clean_start: bool = False) -> Broker:
+        """Return what the session needs; `client_id` and `username` serve where the section has none."""
+        parts = urlsplit(self.url)
+        port, tls, websocket = _SCHEMES[parts.scheme]
+        return Broker(
+            host=parts.hostname or "",
+            port=parts.port or port,
+            client_id=self.client_id or client_id,
+            tls=tls,
+            websocket_path=(parts.path or "/mqtt") if websocket else None,
+            username=self.username or username,
+            password=self.password.get_secret_value() if self.password else None,
+            password_file=_path(self.password_file),
+            ca_file=_path(self.ca_file),
+            cert_file=_path(self.cert_file),
+            key_file=_path(self.key_file),
+            keepalive_seconds=int(self.keepalive.total_seconds()),
+            connect_timeout_seconds=self.connect_timeout.total_seconds(),
+            session_expiry_seconds=int(self.session_expiry.total_seconds()),
+            clean_start=clean_start,
+        )
+
+
+def _path(path: object) -> str | None:
+    return None if path is None else str(path)

@@ -1,0 +1,345 @@
+"""One connection to the broker: the only module that touches paho-mqtt.
+
+paho's own thread and its own queue are not used, for reasons that were measured:
+
+* paho resends its whole queue at a reconnect, past every window, and a restart loses it. Here each connection
+  is a new paho client, so what the broker has not acknowledged is the handler's to hand over again.
+* An acknowledgement that another thread sends while paho reconnects goes out before CONNECT, a protocol error.
+  Here an acknowledgement belongs to one `Connection`, and a closed connection sends nothing.
+* An exception in a callback ends paho's thread silently. Here callbacks only note what came, and the handler
+  is called outside of paho.
+"""
+
+import socket
+import ssl
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from tocsin_schemas.dial import Attempt, Broker, drain, explain, open_socket, wait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: How long a broker may keep a message that is not retained (MQTT 5): as long as our broker keeps a session.
+EXPIRY_SECONDS: Final = 14 * 86_400
+#: What every payload of the wire is (MQTT 5).
+CONTENT_TYPE: Final = "application/json"
+#: How often a keepalive interval is looked at: a ping is late by at most this part of it.
+_LOOKS_PER_KEEPALIVE: Final = 4
+
+_HINTS: Final = {
+    "Not authorized": "check username and password_file, and that the broker knows this account",
+    "Bad user name or password": "check username and password_file",
+    "Client identifier not valid": "the broker refuses this client id",
+    "Session taken over": "another client connects with the same client id",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker publishes, retained and with QoS 1, when the connection breaks off."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message as it came; `mid` is 0 for one that wants no acknowledgement."""
+
+    topic: str
+    payload: bytes
+    mid: int
+    retained: bool
+
+
+class Handler(Protocol):
+    """What a side does with its session. Everything is called in the session's thread, outside of paho."""
+
+    def on_connected(self, connection: "Connection", *, session_present: bool) -> None:
+        """The broker has accepted us."""
+
+    def on_disconnected(self, reason: str) -> None:
+        """The connection is gone; nothing that it had not acknowledged will be acknowledged any more."""
+
+    def on_acknowledged(self, connection: "Connection", mid: int, refusal: str | None) -> None:
+        """The broker has taken the message `mid`, or refuses it for the reason `refusal`."""
+
+    def on_message(self, connection: "Connection", message: Received) -> None:
+        """A message has come; `connection.acknowledge` it when it is safe."""
+
+    def on_turn(self, connection: "Connection") -> None:
+        """Something has happened, or `Session.wake` was called: hand over what waits."""
+
+    def on_stopping(self, connection: "Connection") -> None:
+        """The session is about to end: last words."""
+
+    def is_idle(self) -> bool:
+        """Whether nothing is under way or waits: a session that is to stop then does."""
+
+
+class ConnectionLostError(Exception):
+    """A connection could not be made or has ended; the text says why."""
+
+
+class Connection:
+    """One accepted or attempted connection: a paho client that is thrown away with it.
+
+    Raises:
+        OSError: the file of a secret cannot be read.
+        ValueError: a file is not what it should be.
+    """
+
+    def __init__(self, broker: Broker, *, will: Will | None, receive_maximum: int, protocol: int) -> None:
+        self._broker = broker
+        self._notes: deque[Callable[[Handler], None]] = deque()
+        self._lost: str | None = None
+        self._socket_error: str | None = None
+        self._dropped = threading.Event()
+        self._speaks_5 = protocol == mqtt.MQTTv5
+        self.accepted = False
+        self.refused: str | None = None
+        self._client = self._make_client(will, protocol)
+        self._client.connect_async(
+            broker.host,
+            broker.port,
+            keepalive=broker.keepalive_seconds,
+            **_session_options(broker, receive_maximum) if self._speaks_5 else {},
+        )
+
+    def _make_client(self, will: Will | None, protocol: int) -> mqtt.Client:
+        client = _Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._broker.client_id,
+            clean_session=None if self._speaks_5 else self._broker.clean_start,
+            protocol=MQTTProtocolVersion(protocol),
+            transport="websockets" if self._broker.websocket_path is not None else "tcp",
+            reconnect_on_failure=False,
+            manual_ack=True,
+        )
+        client.aim(self._broker, self._broker.tls_context() if self._broker.tls else None)
+        client.max_inflight_messages_set(0)  # the window is the handler's
+        client.username_pw_set(self._broker.username, self._broker.read_password())
+        if will is not None:
+            properties = _content(PacketTypes.WILLMESSAGE) if self._speaks_5 else None
+            client.will_set(will.topic, will.payload, qos=1, retain=True, properties=properties)
+        self._listen(client)
+        return client
+
+    def _listen(self, client: mqtt.Client) -> None:
+        """Let paho's callbacks note what came; the notes are read outside of them."""
+
+        def on_connect(_c: Any, _u: Any, flags: Any, reason: Any, _p: Any) -> None:
+            if reason.is_failure:
+                self.refused = str(reason)
+                return
+            self.accepted = True
+            present = bool(flags.session_present)
+            self._notes.append(lambda handler: handler.on_connected(self, session_present=present))
+
+        def on_disconnect(_c: Any, _u: Any, flags: Any, reason: Any, _p: Any) -> None:
+            told = flags.is_disconnect_packet_from_server or reason != "Unspecified error"
+            self._lost = self._lost or (str(reason) if told else self._socket_error or "closed without a word")
+
+        def on_publish(_c: Any, _u: Any, mid: int, reason: Any, _p: Any) -> None:
+            refusal = str(reason) if reason.is_failure else None
+            self._notes.append(lambda handler: handler.on_acknowledged(self, mid, refusal))
+
+        def on_message(_c: Any, _u: Any, message: mqtt.MQTTMessage) -> None:
+            # paho's `topic` property raises on a topic that is not UTF-8; a bad sender must not stop us.
+            topic = bytes(message._topic).decode("utf-8", "replace")  # noqa: SLF001
+            received = Received(topic, bytes(message.payload), message.mid, message.retain)
+            self._notes.append(lambda handler: handler.on_message(self, received))
+
+        def on_subscribe(_c: Any, _u: Any, _mid: int, reasons: Any, _p: Any) -> None:
+            refused = [str(reason) for reason in reasons if reason.is_failure]
+            if refused:
+                self._lost = f"subscription refused: {refused[0]}"
+
+        def on_log(_c: Any, _u: Any, level: int, text: str) -> None:
+            if level == LogLevel.MQTT_LOG_ERR:  # paho tells an error of the socket to its log only
+                self._socket_error = text.removeprefix("failed to receive on socket: ")
+
+        client.on_connect = on_connect
+        client.on_disconnect = on_disconnect
+        client.on_publish = on_publish
+        client.on_message = on_message
+        client.on_subscribe = on_subscribe
+        client.on_log = on_log
+
+    @property
+    def look_seconds(self) -> float:
+        """How long a turn may last, so that pings go out in time; the broker may have shortened the keepalive."""
+        return self._client.keepalive / _LOOKS_PER_KEEPALIVE
+
+    def open(self, wakeup: socket.socket, stop: threading.Event) -> None:
+        """Connect, and wait until the broker has accepted us.
+
+        Raises:
+            ConnectionLostError: it did not, for the reason given.
+        """
+        deadline = time.monotonic() + self._broker.connect_timeout_seconds
+        self._dial(wakeup, stop, deadline)
+        while not self.accepted:
+            if self.refused is not None:
+                raise ConnectionLostError(self._why_lost())
+            self.turn(wakeup, _time_left(stop, deadline))
+
+    def _dial(self, wakeup: socket.socket, stop: threading.Event, deadline: float) -> None:
+        attempt = Attempt(self._reconnect)
+        attempt.start()
+        try:
+            while not attempt.result():
+                readable, _ = wait([wakeup, attempt.finished], [], _time_left(stop, deadline))
+                if wakeup in readable:
+                    drain(wakeup)
+        except (OSError, ValueError) as error:  # ValueError: a host name or a WebSocket answer out of form
+            raise ConnectionLostError(explain(error)) from error
+        finally:
+            attempt.close()
+
+    def _reconnect(self) -> None:
+        """Open the socket and send CONNECT; whoever no longer waits for it has called `drop`."""
+        self._client.reconnect()
+        if self._dropped.is_set():
+            self.drop()
+
+    def turn(self, wakeup: socket.socket, timeout: float) -> None:
+        """Wait until something can be read or written, or `timeout` seconds, and do it.
+
+        Raises:
+            ConnectionLostError: the connection has ended.
+        """
+        sock: Any = self._client.socket()
+        if sock is not None:
+            # What TLS has already decrypted, the system cannot see.
+            pending = hasattr(sock, "pending") and sock.pending() > 0
+            writers = [sock] if self._client.want_write() else []
+            readable, writable = wait([sock, wakeup], writers, 0.0 if pending else timeout)
+            if wakeup in readable:
+                drain(wakeup)
+            if pending or sock in readable:
+                self._client.loop_read()
+            if sock in writable:
+                self._client.loop_write()
+            self._client.loop_misc()
+        if self._client.socket() is None or self._lost is not None:
+            raise ConnectionLostError(self._why_lost())
+
+    def _why_lost(self) -> str:
+        if self.refused is not None:
+            return _with_hint(f"refused by the broker: {self.refused}", self.refused)
+        reason = self._lost or "closed without a word"
+        if not self.accepted and not self._broker.tls:
+            return f"connection lost before the broker answered: {reason} (does it want TLS on this port?)"
+        return _with_hint(f"connection lost: {reason}", reason)
+
+    def tell(self, handler: Handler) -> None:
+        """Give `handler` what paho's callbacks have noted."""
+        while self._notes:
+            self._notes.popleft()(handler)
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int:
+        """Hand a message over with QoS 1 and return its id, which `Handler.on_acknowledged` will name.
+
+        Where the broker speaks MQTT 5 it learns the content type, and may forget what is not retained after
+        `EXPIRY_SECONDS`.
+
+        Raises:
+            ValueError: MQTT cannot carry the topic or the size.
+        """
+        properties = None
+        if self._speaks_5:
+            properties = _content(PacketTypes.PUBLISH)
+            if not retain:
+                properties.MessageExpiryInterval = EXPIRY_SECONDS
+        return self._client.publish(topic, payload, qos=1, retain=retain, properties=properties).mid
+
+    def subscribe(self, *topic_filters: str) -> None:
+        """Ask for messages with QoS 1; a refusal ends the connection with its reason."""
+        self._client.subscribe([(topic_filter, 1) for topic_filter in topic_filters])
+
+    def acknowledge(self, message: Received) -> None:
+        """Tell the broker that it need not send `message` again; on a connection that is gone, do nothing."""
+        # A message that was sent with QoS 0 has no id, and a broker hangs up on an acknowledgement of id 0.
+        if message.mid and not self._dropped.is_set():
+            self._client.ack(message.mid, 1)
+
+    def close(self) -> None:
+        """Disconnect cleanly, so that the will stays unsent, and let the socket go."""
+        with suppress(OSError, ValueError):
+            self._client.disconnect()
+            self._client.loop_write()
+        self.drop()
+
+    def drop(self) -> None:
+        """Let the socket go without a word: the broker publishes the will."""
+        self._dropped.set()
+        sock = self._client.socket()
+        if sock is not None:
+            with suppress(OSError):
+                sock.close()
+
+
+class _Client(mqtt.Client):
+    """A paho client on a socket that is ours to open: paho leaves one open when a handshake on it fails."""
+
+    def aim(self, broker: Broker, context: ssl.SSLContext | None) -> None:
+        """Say where `reconnect` shall connect to, and whether with TLS."""
+        self._target, self._context = broker, context
+
+    def _create_socket(self) -> Any:
+        sock = open_socket(self._target, self._context)
+        if self._target.websocket_path is None:
+            return sock
+        try:
+            return mqtt._WebsocketWrapper(  # noqa: SLF001 - paho's WebSocket, which it knows how to close
+                sock,
+                self._target.host,
+                self._target.port,
+                is_ssl=self._context is not None,
+                path=self._target.websocket_path,
+                extra_headers=None,
+            )
+        except BaseException:
+            sock.close()
+            raise
+
+
+def _time_left(stop: threading.Event, deadline: float) -> float:
+    """Return the seconds until `deadline`.
+
+    Raises:
+        ConnectionLostError: there are none, or we are to stop.
+    """
+    left = deadline - time.monotonic()
+    if stop.is_set() or left <= 0:
+        raise ConnectionLostError("stopped while connecting" if stop.is_set() else "no answer in time")
+    return left
+
+
+def _session_options(broker: Broker, receive_maximum: int) -> dict[str, Any]:
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # paho leaves it untyped
+    properties.SessionExpiryInterval = broker.session_expiry_seconds
+    properties.ReceiveMaximum = receive_maximum
+    return {"clean_start": broker.clean_start, "properties": properties}
+
+
+def _content(packet_type: int) -> Properties:
+    properties = Properties(packet_type)  # type: ignore[no-untyped-call] # paho leaves it untyped
+    properties.ContentType = CONTENT_TYPE
+    return properties
+
+
+def _with_hint(text: str, reason: str) -> str:
+    hint = _HINTS.get(reason)
+    return f"{text} ({hint})" if hint else text

@@ -1,0 +1,176 @@
+"""Where the broker is, who we are to it, and how a socket to it is opened.
+
+Standard library only: the producer imports this in a process that has to stay small.
+"""
+
+import selectors
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+#: How long data may stay unacknowledged before the kernel gives the connection up (RFC 5482).
+USER_TIMEOUT_SECONDS: Final = 30
+
+#: poll where the system has it: select knows no descriptor above 1023.
+_Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Where the broker is and who we are to it. Secrets are read anew for each connection."""
+
+    host: str
+    port: int
+    client_id: str
+    tls: bool
+    websocket_path: str | None = None
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    password_file: str | None = None
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    keepalive_seconds: int = 240
+    connect_timeout_seconds: float = 20.0
+    session_expiry_seconds: int = 86_400
+    clean_start: bool = False
+
+    def read_password(self) -> str | None:
+        """Return the password; its file's last line break does not belong to it.
+
+        Raises:
+            OSError: the file cannot be read.
+            ValueError: it is not UTF-8.
+        """
+        if self.password_file is None:
+            return self.password
+        try:
+            return Path(self.password_file).read_text(encoding="utf-8").rstrip("\r\n")
+        except UnicodeDecodeError:  # it would show a byte of the password
+            raise ValueError(f"{self.password_file} is not UTF-8") from None
+
+    def tls_context(self) -> ssl.SSLContext:
+        """Return a context that verifies the broker, and shows our certificate if we have one.
+
+        Raises:
+            ValueError: a file cannot be read or is not what it should be; it names the file.
+        """
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+        except OSError as error:
+            raise ValueError(f"ca_file {self.ca_file} cannot be used: {_reason(error)}") from error
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if self.cert_file is not None:
+            self._load_certificate(context)
+        return context
+
+    def _load_certificate(self, context: ssl.SSLContext) -> None:
+        try:
+            # An empty pass phrase, since OpenSSL would ask the terminal for one that a key wants.
+            context.load_cert_chain(str(self.cert_file), self.key_file, password="")
+        except (OSError, ValueError) as error:
+            files = f"cert_file {self.cert_file} and key_file {self.key_file}"
+            raise ValueError(f"{files} cannot be used together: {_reason(error)}") from error
+
+
+def _reason(error: OSError | ValueError) -> str:
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return error.reason.replace("_", " ").lower()
+    return error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error)
+
+
+def open_socket(broker: Broker, context: ssl.SSLContext | None) -> socket.socket:
+    """Return a socket on which MQTT or WebSockets can begin; one on which TLS fails is closed.
+
+    Raises:
+        OSError: nobody is there, or the TLS handshake fails.
+        ValueError: the host is not a host's name.
+    """
+    sock = socket.create_connection((broker.host, broker.port), timeout=broker.connect_timeout_seconds)
+    _tune(sock)
+    return sock if context is None else context.wrap_socket(sock, server_hostname=broker.host)
+
+
+def _tune(sock: socket.socket) -> None:
+    """Send small packets at once, and notice within half a minute that what we sent goes nowhere."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_SECONDS * 1000)
+
+
+def wait(readers: list[Any], writers: list[Any], timeout: float) -> tuple[list[Any], list[Any]]:
+    """Wait up to `timeout` seconds for any socket to become ready; return which can be read and written."""
+    with _Selector() as selector:
+        for sock in readers:
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if sock in writers else 0)
+            selector.register(sock, events)
+        ready = [(key.fileobj, events) for key, events in selector.select(timeout)]
+    readable = [sock for sock, events in ready if events & selectors.EVENT_READ]
+    return readable, [sock for sock, events in ready if events & selectors.EVENT_WRITE]
+
+
+def drain(sock: socket.socket) -> None:
+    """Read what is there from a socket that does not block, and forget it."""
+    with suppress(BlockingIOError):
+        while sock.recv(4096):
+            continue
+
+
+class Attempt:
+    """A call that may block beyond every limit (DNS has none), in a thread of its own.
+
+    Who waits for it waits on `finished`, which becomes readable, together with whatever else may happen.
+    """
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        self._call = call
+        self._done = threading.Event()
+        self.finished, self._finisher = socket.socketpair()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="mqtt-dial", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def result(self) -> bool:
+        """Whether the call has returned; raises what it raised."""
+        if self._done.is_set() and self._error is not None:
+            raise self._error
+        return self._done.is_set()
+
+    def _run(self) -> None:
+        try:
+            self._call()
+        except BaseException as error:  # noqa: BLE001 - raised again where the result is asked for
+            self._error = error
+        finally:
+            self._done.set()
+            self._finisher.close()
+
+    def close(self) -> None:
+        """Wait no longer; the thread ends when its call does."""
+        self.finished.close()
+
+
+def explain(error: OSError | ValueError) -> str:
+    """Say what kept us from connecting in words that lead to what has to be changed."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"TLS: {error.verify_message}; check ca_file and the name in the broker's url"
+        case ssl.SSLError():
+            return f"TLS: {_reason(error)}; does the broker speak TLS on this port?"
+        case socket.gaierror():
+            return f"DNS: {error.strerror}"
+        case TimeoutError():
+            return "no answer in time"
+        case OSError():
+            return (error.strerror or str(error) or type(error).__name__) + (
+                f": {error.filename}" if error.filename else ""
+            )
+    return str(error)

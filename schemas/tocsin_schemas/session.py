@@ -1,0 +1,174 @@
+"""The MQTT session that each side holds with its broker, through every connection that it takes.
+
+One thread owns the session and does everything with it: connect, read, write, ping. Whatever another thread
+wants from it goes through a queue of the handler's and `Session.wake`.
+
+The producer imports this in a process that has to stay small: standard library and paho only.
+"""
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import paho.mqtt.client as mqtt
+
+from tocsin_schemas.backoff import backoff_seconds
+from tocsin_schemas.connection import Connection, ConnectionLostError, Handler, Received, Will
+from tocsin_schemas.dial import Broker, drain, explain, wait
+
+__all__ = ["Broker", "Connection", "ConnectionLostError", "Handler", "Received", "Session", "Will"]
+
+_log = logging.getLogger(__name__)
+
+#: A connection that ends sooner continues the streak of failures: two clients that take one session from each
+#: other would otherwise do so every second.
+STEADY_SECONDS: Final = 30.0
+
+
+class Session:
+    """Keeps one connection to the broker alive for ever, and tells a handler what comes.
+
+    Args:
+        broker: where and as whom to connect.
+        handler: what to do with it.
+        will: what the broker says when we break off.
+        receive_maximum: how many unacknowledged messages the broker may send (MQTT 5).
+        stop_seconds: how long a stopping session waits for its handler's last acknowledgements.
+        backoff: seconds to wait after so many failures in a row.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        handler: Handler,
+        *,
+        will: Will | None = None,
+        receive_maximum: int = 100,
+        stop_seconds: float = 5.0,
+        backoff: Callable[[int], float] = backoff_seconds,
+    ) -> None:
+        self._broker = broker
+        self._handler = handler
+        self._will = will
+        self._receive_maximum = receive_maximum
+        self._stop_seconds = stop_seconds
+        self._backoff = backoff
+        self._wakeup: socket.socket
+        self._waker: socket.socket | None = None
+        self._protocol: int = mqtt.MQTTv5
+        self._failures = 0
+
+    def wake(self) -> None:
+        """Make the session take a turn now; any thread and any signal handler may call this at any time."""
+        waker = self._waker
+        if waker is not None:
+            with suppress(OSError):  # full: a turn is due already; closed: none will be
+                waker.send(b"\0")
+
+    def run(self, stop: threading.Event) -> None:
+        """Hold the session until `stop` is set; whoever sets it calls `wake` as well."""
+        self._wakeup, self._waker = socket.socketpair()
+        with self._wakeup, self._waker:
+            self._wakeup.settimeout(0)
+            self._waker.settimeout(0)
+            while not stop.is_set():
+                self._step(stop)
+
+    def _step(self, stop: threading.Event) -> None:
+        """Make one connection, serve it to its end, and wait before the next."""
+        connected_at: float | None = None
+        try:
+            connection = self._connect(stop)
+            connected_at = time.monotonic()
+            try:
+                self._serve(connection, stop)
+            finally:
+                connection.drop()
+        except ConnectionLostError as lost:
+            if not stop.is_set():
+                self._note_failure(str(lost), connected_at)
+        except Exception:  # noqa: BLE001 - the top of the thread
+            _log.exception("the session's handler failed; connecting anew")
+            self._note_failure("internal error", connected_at)
+        if not stop.is_set():
+            self._pause(stop)
+
+    def _connect(self, stop: threading.Event) -> Connection:
+        connection = self._make_connection()
+        try:
+            connection.open(self._wakeup, stop)
+        except BaseException:
+            connection.drop()
+            self._choose_protocol(connection)
+            raise
+        _log.info("connected to %s:%d", self._broker.host, self._broker.port)
+        return connection
+
+    def _make_connection(self) -> Connection:
+        try:
+            return Connection(
+                self._broker,
+                will=self._will,
+                receive_maximum=self._receive_maximum,
+                protocol=self._protocol,
+            )
+        except (OSError, ValueError) as error:  # a secret's or a certificate's file
+            raise ConnectionLostError(explain(error)) from error
+
+    def _choose_protocol(self, connection: Connection) -> None:
+        """Speak MQTT 3.1.1 to a broker that does not know version 5 and says so, as the standard asks it to."""
+        if connection.refused == "Unsupported protocol version" and self._protocol == mqtt.MQTTv5:
+            _log.info("the broker does not speak MQTT 5; going on with 3.1.1")
+            self._protocol = mqtt.MQTTv311
+
+    def _serve(self, connection: Connection, stop: threading.Event) -> None:
+        try:
+            connection.tell(self._handler)
+            while not stop.is_set():
+                self._turn(connection, connection.look_seconds)
+            self._say_goodbye(connection)
+        except ConnectionLostError as lost:
+            connection.tell(self._handler)
+            self._handler.on_disconnected(str(lost))
+            raise
+        except Exception:
+            self._handler.on_disconnected("internal error")
+            raise
+
+    def _say_goodbye(self, connection: Connection) -> None:
+        """Finish what is under way, say the last words, and leave: all within `stop_seconds`."""
+        deadline = time.monotonic() + self._stop_seconds
+        self._drain(connection, deadline)
+        self._handler.on_stopping(connection)
+        self._drain(connection, deadline)
+        connection.close()
+        self._handler.on_disconnected("stopped")
+
+    def _drain(self, connection: Connection, deadline: float) -> None:
+        while not self._handler.is_idle() and (left := deadline - time.monotonic()) > 0:
+            self._turn(connection, left)
+
+    def _turn(self, connection: Connection, timeout: float) -> None:
+        """Let the handler do what it can, then wait for what comes, and tell it."""
+        self._handler.on_turn(connection)
+        connection.turn(self._wakeup, timeout)
+        connection.tell(self._handler)
+
+    def _note_failure(self, reason: str, connected_at: float | None) -> None:
+        """Warn once per streak: the first failure aloud, its repeats only for who looks closely."""
+        steady = connected_at is not None and time.monotonic() - connected_at >= STEADY_SECONDS
+        self._failures = 1 if steady else self._failures + 1
+        log = _log.warning if self._failures == 1 else _log.debug
+        log("broker %s:%d: %s", self._broker.host, self._broker.port, reason)
+
+    def _pause(self, stop: threading.Event) -> None:
+        """Wait before the next try, unless we are to stop meanwhile."""
+        deadline = time.monotonic() + self._backoff(max(1, self._failures))
+        while not stop.is_set() and (left := deadline - time.monotonic()) > 0:
+            readable, _ = wait([self._wakeup], [], left)
+            if readable:
+                drain(self._wakeup)

@@ -1,0 +1,110 @@
+"""What the tests of the producer share."""
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tocsin_producer.checkpoint import Checkpoint
+from tocsin_producer.database import Database
+from tocsin_producer.filter import EventFilter, Rule
+from tocsin_producer.intake import Intake, Wire
+from tocsin_producer.outbox import Message, Outbox
+
+from tests.fakes.recording import Notification, read_recording
+
+RECORDING = Path(__file__).parents[1] / "data" / "node-failures.watch.ndjson.gz"
+
+Event = dict[str, Any]
+
+OLD_STYLE: Event = {
+    "metadata": {
+        "name": "api.18e",
+        "namespace": "shop",
+        "uid": "uid-1",
+        "creationTimestamp": "2026-11-23T10:00:00Z",
+    },
+    "involvedObject": {
+        "kind": "Pod",
+        "namespace": "shop",
+        "name": "api-7c9",
+        "fieldPath": "spec.containers{api}",
+    },
+    "type": "Warning",
+    "reason": "BackOff",
+    "message": "Back-off restarting failed container",
+    "count": 3,
+    "source": {"component": "kubelet", "host": "pi-3"},
+    "firstTimestamp": "2026-11-23T10:00:00Z",
+    "lastTimestamp": "2026-11-23T10:05:00Z",
+    "eventTime": None,
+}
+
+
+def event(uid: str = "uid-1", **changes: Any) -> Event:
+    """Return an Event of the old style with some fields of its own."""
+    made = copy.deepcopy(OLD_STYLE)
+    made["metadata"] |= {"uid": uid, "name": f"api.{uid}"}
+    return {**made, **changes}
+
+
+@pytest.fixture(scope="session")
+def recording() -> list[Notification]:
+    return list(read_recording(RECORDING))
+
+
+@dataclass
+class Pipeline:
+    """An intake with everything behind it, in memory."""
+
+    database: Database
+    outbox: Outbox
+    checkpoint: Checkpoint
+    intake: Intake
+    wakes: list[None] = field(default_factory=list)
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """Return the payloads that wait, the oldest first."""
+        taken = self.outbox.take(10_000)
+        for message in taken:
+            self.outbox.put_back(message)
+        return [json.loads(message.payload) for message in taken]
+
+    def told(self) -> list[tuple[str, int]]:
+        return [(payload["uid"], payload["count"]) for payload in self.waiting()]
+
+
+MakePipeline = Callable[..., Pipeline]
+
+
+@pytest.fixture
+def make_pipeline() -> MakePipeline:
+    def make(
+        include: list[Rule] | None = None,
+        exclude: list[Rule] | None = None,
+        *,
+        path: Path | None = None,
+        max_messages: int = 10_000,
+    ) -> Pipeline:
+        database = Database(path)
+        outbox = Outbox(database, max_messages=max_messages, max_bytes=10**9)
+        checkpoint = Checkpoint(database)
+        wakes: list[None] = []
+        intake = Intake(
+            database,
+            checkpoint,
+            outbox,
+            event_filter=EventFilter(include or [Rule()], exclude or []),
+            wire=Wire("k8s/v1", "edge-042", 1024),
+            wake=lambda: wakes.append(None),
+        )
+        return Pipeline(database, outbox, checkpoint, intake, wakes)
+
+    return make
+
+
+def message(uid: str, count: int = 1, *, severity: int = 1, payload: str = "{}") -> Message:
+    return Message(uid, count, severity, "t", payload)

@@ -1,0 +1,149 @@
+import http.client
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+from tocsin_producer.api import ApiClient
+from tocsin_producer.errors import ApiError, ExpiredError
+from tocsin_producer.plan import ApiServer as Server
+from tocsin_producer.watch import EVENTS
+
+from tests.fakes import apiserver_faults as faults
+from tests.fakes.apiserver import ApiServer
+from tests.producer.conftest import event
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def tls_server(authority: trustme.CA) -> Iterator[ApiServer]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("kubernetes.default").configure_cert(context)
+    authority.configure_trust(context)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    with ApiServer(ssl_context=context, token="right") as server:
+        yield server
+
+
+@pytest.fixture
+def server() -> Iterator[ApiServer]:
+    with ApiServer() as running:
+        yield running
+
+
+def pem(authority: trustme.CA) -> str:
+    return authority.cert_pem.bytes().decode()
+
+
+def version(source: Server) -> object:
+    client = ApiClient(source)
+    try:
+        return client.get("/version")["gitVersion"]
+    finally:
+        client.close()
+
+
+def test_the_server_is_verified_under_its_name_by_the_given_ca(
+    tls_server: ApiServer, authority: trustme.CA
+) -> None:
+    source = Server(tls_server.url, ca=pem(authority), token="right", server_name="kubernetes.default")
+    assert version(source) == "v1.36.2"
+
+
+def test_a_server_of_another_name_is_refused(tls_server: ApiServer, authority: trustme.CA) -> None:
+    with pytest.raises(ssl.SSLCertVerificationError, match="IP address mismatch|not valid for"):
+        version(Server(tls_server.url, ca=pem(authority), token="right"))
+
+
+def test_a_server_of_another_ca_is_refused(tls_server: ApiServer) -> None:
+    source = Server(tls_server.url, ca=pem(trustme.CA()), server_name="kubernetes.default")
+    with pytest.raises(ssl.SSLCertVerificationError, match="certificate verify failed"):
+        version(source)
+
+
+def test_a_kubeconfig_may_ask_not_to_verify(tls_server: ApiServer) -> None:
+    assert version(Server(tls_server.url, token="right", verify=False)) == "v1.36.2"
+
+
+def test_a_client_certificate_is_shown(tls_server: ApiServer, authority: trustme.CA) -> None:
+    ours = authority.issue_cert("tocsin")
+    source = Server(
+        tls_server.url,
+        ca=pem(authority),
+        token="right",
+        server_name="kubernetes.default",
+        client_certificate=b"".join(blob.bytes() for blob in ours.cert_chain_pems).decode(),
+        client_key=ours.private_key_pem.bytes().decode(),
+    )
+    assert version(source) == "v1.36.2"
+
+
+def test_a_failure_tells_the_status_and_the_servers_words(server: ApiServer) -> None:
+    client = ApiClient(Server(server.url))
+    with pytest.raises(ApiError, match="400 field label not supported: nonsense") as caught:
+        client.get(EVENTS, {"fieldSelector": "nonsense=1"})
+    assert caught.value.status == 400
+    client.close()
+
+
+def test_a_wrong_token_is_a_401_and_does_not_show(tls_server: ApiServer) -> None:
+    with pytest.raises(ApiError, match="^401 Unauthorized$"):
+        version(Server(tls_server.url, token="wr0ng", verify=False))
+    assert "wr0ng" not in repr(Server(tls_server.url, token="wr0ng"))
+
+
+def test_a_410_is_an_error_of_its_own(server: ApiServer) -> None:
+    server.inject(faults.AnswerNext(410))
+    client = ApiClient(Server(server.url))
+    with pytest.raises(ExpiredError):
+        client.get(EVENTS)
+    client.close()
+
+
+def test_one_connection_serves_list_and_watch(server: ApiServer) -> None:
+    server.events.put(event())
+    client = ApiClient(Server(server.url))
+    for _ in range(3):
+        client.get(EVENTS, {"limit": 1})
+    lines = client.stream(EVENTS, {"watch": 1, "resourceVersion": "0"}, timeout=10)
+    assert next(lines).startswith(b'{"type":"ADDED"')
+    assert server.connection_count == 1
+    client.close()
+
+
+def test_a_path_before_the_servers_own_is_kept(server: ApiServer) -> None:
+    client = ApiClient(Server(f"{server.url}/k8s/clusters/c-1/"))
+    with pytest.raises(ApiError):
+        client.get("/version")
+    client.close()
+    assert server.requests[0].path == "/k8s/clusters/c-1/version"
+
+
+def test_an_answer_that_is_no_json_object_is_a_failure(server: ApiServer) -> None:
+    client = ApiClient(Server(server.url))
+    with pytest.raises(ApiError, match="answer is not JSON"):
+        client.get("/readyz")
+    client.close()
+
+
+def test_abort_ends_a_wait_from_another_thread(server: ApiServer) -> None:
+    client = ApiClient(Server(server.url))
+    lines = client.stream(EVENTS, {"watch": 1}, timeout=60)
+    client.abort()
+    with pytest.raises(http.client.IncompleteRead):
+        next(lines)
+    client.close()
+
+
+def test_a_token_file_that_vanished_is_an_ordinary_failure_of_the_system(
+    server: ApiServer, tmp_path: Path
+) -> None:
+    client = ApiClient(Server(server.url, token_file=str(tmp_path / "gone")))
+    with pytest.raises(FileNotFoundError):
+        client.get("/version")
+    client.close()

@@ -1,0 +1,198 @@
+import json
+import logging
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+from tocsin_producer.database import Database
+from tocsin_producer.link import WINDOW, Link
+from tocsin_producer.outbox import Message, Outbox
+from tocsin_schemas.session import Connection, Received
+
+from tests.producer.conftest import message
+
+STATUS = "k8s/v1/edge-042/status"
+
+
+@dataclass
+class FakeConnection:
+    """Notes what is published and leaves the answers to the test."""
+
+    published: list[tuple[str, dict[str, Any], bool]] = field(default_factory=list)
+    acknowledged: list[Received] = field(default_factory=list)
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int:
+        if topic == "impossible":
+            raise ValueError("Invalid topic.")
+        self.published.append((topic, json.loads(payload), retain))
+        return len(self.published)
+
+    def acknowledge(self, received: Received) -> None:
+        self.acknowledged.append(received)
+
+    def events(self) -> list[dict[str, Any]]:
+        return [payload for topic, payload, _ in self.published if topic != STATUS]
+
+    def statuses(self) -> list[dict[str, Any]]:
+        return [payload for topic, payload, retain in self.published if topic == STATUS and retain]
+
+
+class Bench:
+    """A link with an outbox, a clock and a connection that stands still."""
+
+    def __init__(self, *, max_messages: int = 1000) -> None:
+        self.outbox = Outbox(Database(None), max_messages=max_messages, max_bytes=10**9)
+        self.time = 0.0
+        self.link = Link(
+            self.outbox,
+            topic_root="k8s/v1",
+            cluster="edge-042",
+            boot=17,
+            clock=lambda: self.time,
+            now=lambda: 1000.0,
+        )
+        self.fake = FakeConnection()
+
+    @property
+    def connection(self) -> Connection:
+        return cast("Connection", self.fake)
+
+    def put(self, *uids: str) -> None:
+        for uid in uids:
+            self.outbox.put(message(uid, payload=f'{{"uid":"{uid}"}}'))
+
+    def turn(self) -> list[str]:
+        """Take a turn and return the uids that went out in it."""
+        before = len(self.fake.events())
+        self.link.on_turn(self.connection)
+        return [payload["uid"] for payload in self.fake.events()[before:]]
+
+    def answer(self, mid: int, refusal: str | None = None) -> None:
+        self.link.on_acknowledged(self.connection, mid, refusal)
+
+
+def test_it_tells_that_it_is_there_when_it_connects() -> None:
+    bench = Bench()
+    bench.link.kubernetes_version = "v1.32.1+k3s1"
+    bench.link.on_connected(bench.connection, session_present=False)
+    (status,) = bench.fake.statuses()
+    assert status["state"] == "online"
+    assert (status["boot"], status["since"], status["k8s"]) == (17, 1000, "v1.32.1+k3s1")
+    assert (status["waiting"], status["lost"]) == (0, 0)
+
+
+def test_the_will_is_the_offline_form_of_the_status() -> None:
+    will = Bench().link.will()
+    assert will.topic == STATUS
+    assert json.loads(will.payload)["state"] == "offline"
+
+
+def test_messages_are_numbered_in_the_order_they_leave() -> None:
+    bench = Bench()
+    bench.put("a", "b")
+    bench.turn()
+    assert [(event["boot"], event["seq"]) for event in bench.fake.events()] == [(17, 1), (17, 2)]
+
+
+def test_only_a_window_of_messages_is_under_way() -> None:
+    bench = Bench()
+    bench.put(*(f"{number:03}" for number in range(WINDOW + 5)))
+    assert len(bench.turn()) == WINDOW
+    assert bench.turn() == []
+    bench.answer(1)
+    bench.answer(2)
+    assert bench.turn() == [f"{WINDOW:03}", f"{WINDOW + 1:03}"]
+
+
+def test_an_acknowledged_message_leaves_the_outbox() -> None:
+    bench = Bench()
+    bench.put("a")
+    bench.turn()
+    bench.answer(1)
+    assert (bench.outbox.waiting, bench.link.counters.published) == (0, 1)
+
+
+def test_after_a_break_everything_unacknowledged_goes_out_again() -> None:
+    bench = Bench()
+    bench.put("a", "b", "c")
+    bench.turn()
+    bench.answer(2)
+    bench.link.on_disconnected("cut")
+    bench.fake = FakeConnection()
+    assert bench.turn() == ["a", "c"]
+
+
+def test_an_acknowledgement_of_an_earlier_connection_means_nothing() -> None:
+    bench = Bench()
+    bench.put("a")
+    bench.turn()
+    bench.link.on_disconnected("cut")
+    bench.answer(1)
+    assert bench.outbox.waiting == 1
+
+
+def test_a_refused_message_waits_and_goes_out_again_later(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    bench.put("a")
+    bench.turn()
+    with caplog.at_level(logging.WARNING):
+        bench.answer(1, "Not authorized")
+    assert bench.turn() == []
+    assert "Not authorized" in caplog.text
+    bench.time += 60
+    assert bench.turn() == ["a"]
+    bench.answer(2)
+    assert (bench.outbox.waiting, bench.link.counters.refused, bench.link.counters.published) == (0, 1, 1)
+
+
+def test_a_streak_of_refusals_warns_once_and_slows_down(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    bench.put("a")
+    for mid in range(1, 5):
+        bench.time += 100
+        assert bench.turn() == ["a"]
+        with caplog.at_level(logging.WARNING):
+            bench.answer(mid, "Quota exceeded")
+    assert caplog.text.count("Quota exceeded") == 1
+    bench.time += 3
+    assert bench.turn() == []
+
+
+def test_a_message_that_mqtt_cannot_carry_is_given_up_and_told() -> None:
+    bench = Bench()
+    bench.outbox.put(Message("a", 1, 1, "impossible", "{}"))
+    bench.put("b")
+    assert bench.turn() == ["b"]
+    assert (bench.outbox.lost, bench.outbox.waiting) == (1, 1)
+    assert bench.fake.statuses()[-1]["lost"] == 1
+
+
+def test_a_loss_is_told_in_the_status_once() -> None:
+    bench = Bench(max_messages=1)
+    bench.put("a", "b")
+    bench.turn()
+    bench.turn()
+    assert [status["lost"] for status in bench.fake.statuses()] == [1]
+
+
+def test_it_says_goodbye_and_waits_until_the_broker_has_heard_it() -> None:
+    bench = Bench()
+    assert bench.link.is_idle()
+    bench.link.on_stopping(bench.connection)
+    assert bench.fake.statuses()[-1]["state"] == "offline"
+    assert not bench.link.is_idle()
+    bench.answer(1)
+    assert bench.link.is_idle()
+
+
+def test_a_link_is_not_idle_while_something_waits() -> None:
+    bench = Bench()
+    bench.put("a")
+    assert not bench.link.is_idle()
+
+
+def test_what_nobody_asked_for_is_acknowledged() -> None:
+    bench = Bench()
+    received = Received("t", b"", 7, retained=False)
+    bench.link.on_message(bench.connection, received)
+    assert bench.fake.acknowledged == [received]

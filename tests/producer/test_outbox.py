@@ -1,0 +1,176 @@
+import sqlite3
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tocsin_producer.database import Database
+from tocsin_producer.outbox import Message, Outbox
+
+from tests.producer.conftest import message
+
+
+def make(database: Database | None = None, *, max_messages: int = 100, max_bytes: int = 10**6) -> Outbox:
+    return Outbox(database or Database(None), max_messages=max_messages, max_bytes=max_bytes)
+
+
+def uids(messages: list[Message]) -> list[tuple[str, int]]:
+    return [(taken.uid, taken.count) for taken in messages]
+
+
+def test_the_oldest_leaves_first() -> None:
+    outbox = make()
+    for uid in "abc":
+        outbox.put(message(uid))
+    assert uids(outbox.take(2)) == [("a", 1), ("b", 1)]
+    assert uids(outbox.take(2)) == [("c", 1)]
+
+
+def test_a_newer_state_takes_the_place_of_the_one_that_waits() -> None:
+    outbox = make()
+    for waiting in (message("a", 1), message("b", 1), message("a", 2)):
+        outbox.put(waiting)
+    assert outbox.waiting == 2
+    assert uids(outbox.take(10)) == [("a", 2), ("b", 1)]
+
+
+def test_of_one_event_only_one_state_is_under_way() -> None:
+    outbox = make()
+    outbox.put(message("a", 1))
+    (first,) = outbox.take(10)
+    outbox.put(message("a", 2))
+    assert outbox.take(10) == []
+    outbox.acknowledge(first)
+    assert uids(outbox.take(10)) == [("a", 2)]
+
+
+def test_a_message_leaves_when_it_is_acknowledged() -> None:
+    outbox = make()
+    outbox.put(message("a"))
+    outbox.acknowledge(outbox.take(1)[0])
+    assert (outbox.waiting, outbox.take(1)) == (0, [])
+
+
+def test_the_acknowledgement_of_an_old_state_does_not_take_the_new_one_with_it() -> None:
+    outbox = make()
+    outbox.put(message("a", 1))
+    (first,) = outbox.take(1)
+    outbox.put(message("a", 2))
+    outbox.acknowledge(first)
+    assert outbox.waiting == 1
+
+
+def test_what_was_under_way_is_taken_again_after_the_connection_is_gone() -> None:
+    outbox = make()
+    outbox.put(message("a"))
+    outbox.take(1)
+    outbox.put_all_back()
+    assert uids(outbox.take(1)) == [("a", 1)]
+
+
+def test_what_was_refused_is_taken_again() -> None:
+    outbox = make()
+    outbox.put(message("a"))
+    outbox.put_back(outbox.take(1)[0])
+    assert uids(outbox.take(1)) == [("a", 1)]
+
+
+def test_when_it_is_full_the_oldest_of_the_least_severe_goes_and_is_counted() -> None:
+    outbox = make(max_messages=3)
+    for waiting in (message("node", severity=2), message("old"), message("info", severity=0), message("new")):
+        outbox.put(waiting)
+    assert uids(outbox.take(10)) == [("node", 1), ("old", 1), ("new", 1)]
+    assert outbox.lost == 1
+
+
+def test_it_is_bounded_in_bytes_as_well() -> None:
+    outbox = make(max_bytes=2500)
+    for number in range(10):
+        outbox.put(message(str(number), payload="x" * 1000))
+    assert uids(outbox.take(10)) == [("8", 1), ("9", 1)]
+    assert (outbox.waiting, outbox.lost) == (2, 8)
+
+
+def test_what_is_under_way_is_not_given_up_for_want_of_room() -> None:
+    outbox = make(max_messages=2)
+    outbox.put(message("a"))
+    outbox.put(message("b"))
+    (under_way,) = outbox.take(1)
+    outbox.put(message("c"))
+    outbox.acknowledge(under_way)
+    assert uids(outbox.take(10)) == [("c", 1)]
+    assert outbox.lost == 1
+
+
+def test_a_message_that_no_broker_can_take_is_counted_as_lost() -> None:
+    outbox = make()
+    outbox.put(message("a"))
+    outbox.give_up(outbox.take(1)[0])
+    assert (outbox.waiting, outbox.lost) == (0, 1)
+
+
+def test_a_file_keeps_what_waits_and_what_was_lost(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "outbox.db"
+    database = Database(path)
+    outbox = make(database, max_messages=2)
+    for uid in "abc":
+        outbox.put(message(uid))
+    outbox.take(1)
+    database.close()
+
+    again = make(Database(path), max_messages=2)
+    assert (again.waiting, again.lost) == (2, 1)
+    assert uids(again.take(10)) == [("b", 1), ("c", 1)]
+
+
+def test_a_transaction_that_fails_leaves_everything_as_it_was() -> None:
+    database = Database(None)
+    outbox = make(database)
+    outbox.put(message("a"))
+    with pytest.raises(sqlite3.IntegrityError):
+        put_and_fail(database, outbox)
+    assert outbox.waiting == 1
+    assert uids(outbox.take(10)) == [("a", 1)]
+
+
+def put_and_fail(database: Database, outbox: Outbox) -> None:
+    with database.transaction() as connection:
+        outbox.put(message("b"))
+        connection.execute("INSERT INTO outbox (uid) VALUES ('incomplete')")
+
+
+_STEPS = st.lists(st.tuples(st.sampled_from(["put", "take", "ack", "cut"]), st.sampled_from("abcde")), max_size=60)
+
+
+@given(steps=_STEPS, room=st.integers(1, 4))
+def test_every_event_is_acknowledged_waiting_or_counted_as_lost_and_never_goes_backwards(
+    steps: list[tuple[str, str]],
+    room: int,
+) -> None:
+    outbox = make(max_messages=room)
+    counts: dict[str, int] = dict.fromkeys("abcde", 0)
+    acknowledged: dict[str, int] = {}
+    under_way: list[Message] = []
+    for step, uid in steps:
+        if step == "put":
+            counts[uid] += 1
+            outbox.put(message(uid, counts[uid]))
+        elif step == "take":
+            under_way += outbox.take(2)
+        elif step == "cut":
+            under_way.clear()
+            outbox.put_all_back()
+        elif under_way:
+            done = under_way.pop(0)
+            assert done.count > acknowledged.get(done.uid, 0)
+            acknowledged[done.uid] = done.count
+            outbox.acknowledge(done)
+    outbox.put_all_back()
+    waiting = {left.uid: left.count for left in outbox.take(100)}
+    assert len(waiting) == outbox.waiting <= room + len(under_way)
+    untold = [
+        uid
+        for uid, count in counts.items()
+        if count and max(acknowledged.get(uid, 0), waiting.get(uid, 0)) < count
+    ]
+    assert len(untold) <= outbox.lost

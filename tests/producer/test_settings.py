@@ -1,0 +1,81 @@
+from pathlib import Path
+
+import pytest
+from tocsin_producer.settings import ProducerSettings, load_settings
+from tocsin_schemas.configuration import ConfigurationError
+
+MINIMAL = "cluster: edge-042\nbroker: {url: mqtts://broker.example.com}\n"
+
+
+def load(folder: Path, text: str, environment: dict[str, str] | None = None) -> ProducerSettings:
+    path = folder / "producer.yaml"
+    path.write_text(text)
+    return load_settings(path, environment or {})
+
+
+def problems(folder: Path, text: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        load(folder, text)
+    return [str(problem).removeprefix(f"{folder}/") for problem in caught.value.problems]
+
+
+def test_a_cluster_and_a_broker_are_enough(tmp_path: Path) -> None:
+    settings = load(tmp_path, MINIMAL)
+    assert (settings.topic_root, settings.message_limit) == ("k8s/v1", 1024)
+    assert (settings.outbox.path, settings.outbox.max_messages, settings.outbox.max_bytes) == (None, 2000, 1048576)
+
+
+def test_by_default_warnings_and_node_conditions_pass_and_the_noise_of_every_start_does_not(
+    tmp_path: Path,
+) -> None:
+    events = load(tmp_path, MINIMAL).events
+    assert [rule.rule().patterns.get("type") for rule in events.include] == ["Warning", "Normal"]
+    assert [rule.rule().patterns for rule in events.exclude] == [{"reason": "InvalidDiskCapacity|CgroupV1"}]
+
+
+def test_everything_that_is_wrong_is_told_at_once_with_its_line(tmp_path: Path) -> None:
+    text = """\
+cluster: Edge_042
+broker:
+  url: broker.example.com
+  password_file: /nonexistent/password
+events:
+  include:
+    - {type: Warning}
+    - {reason: "*BackOff"}
+    - {raison: BackOff}
+    - {min_count: 0}
+outbox: {max_bytes: lots}
+message_limit: 4
+"""
+    found = problems(tmp_path, text)
+    assert [problem.partition(" ")[0] for problem in found] == [
+        "producer.yaml:1:",
+        "producer.yaml:3:",
+        "producer.yaml:4:",
+        "producer.yaml:8:",
+        "producer.yaml:9:",
+        "producer.yaml:10:",
+        "producer.yaml:11:",
+        "producer.yaml:12:",
+    ]
+    assert "events.include[1].reason: expected a regular expression, found '*BackOff'" in found[3]
+    assert "events.include[2].raison: unknown key; did you mean reason?" in found[4]
+
+
+@pytest.mark.parametrize("key", ["fold: {interval: 30m}", 'http: {listen: "0.0.0.0:8080"}'])
+def test_a_key_that_does_nothing_yet_is_refused(tmp_path: Path, key: str) -> None:
+    (problem,) = problems(tmp_path, MINIMAL + key)
+    assert "with a later version; remove this key" in problem
+
+
+@pytest.mark.parametrize("root", ["", "/k8s", "k8s/", "k8s/+", "k8s/#", "$SYS/x", "a b"])
+def test_a_topic_root_must_be_one(tmp_path: Path, root: str) -> None:
+    (problem,) = problems(tmp_path, f'{MINIMAL}topic_root: "{root}"\n')
+    assert "topic_root" in problem
+
+
+def test_the_environment_stands_over_the_file(tmp_path: Path) -> None:
+    environment = {"TOCSIN_CLUSTER": "edge-7", "TOCSIN_OUTBOX_MAX_MESSAGES": "7", "TOCSIN_LOG_LEVEL": "debug"}
+    settings = load(tmp_path, MINIMAL, environment)
+    assert (settings.cluster, settings.outbox.max_messages, settings.log.level) == ("edge-7", 7, "debug")

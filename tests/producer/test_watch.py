@@ -1,0 +1,399 @@
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Literal
+
+import pytest
+from tocsin_producer import watch as watch_module
+from tocsin_producer.api import ApiClient
+from tocsin_producer.event import read_event
+from tocsin_producer.plan import ApiServer as Server
+from tocsin_producer.watch import Watch
+
+from tests.fakes import apiserver_faults as faults
+from tests.fakes.apiserver import ApiServer
+from tests.fakes.recording import Notification
+from tests.producer.conftest import MakePipeline, Pipeline, event
+from tests.waiting import until
+
+LIST: Final = "list"
+WATCH: Final = "watch"
+
+
+class Followed:
+    """A watch in a thread, whose pauses take no time and are noted."""
+
+    def __init__(self, server: ApiServer, pipeline: Pipeline, watch: Watch) -> None:
+        self.server, self.pipeline, self.watch = server, pipeline, watch
+        self.stop = threading.Event()
+        self.pauses: list[float] = []
+        self.thread = threading.Thread(target=self.run, name="followed")
+
+    def run(self) -> None:
+        while not self.stop.is_set():
+            self.pauses.append(self.watch.step())
+
+    def until(self, *told: tuple[str, int]) -> None:
+        """Wait until exactly this was told, in any order."""
+        until(lambda: sorted(self.pipeline.told()) == sorted(told))
+
+    def until_following(self) -> None:
+        until(lambda: bool(self.server.watches))
+
+    def verbs(self) -> list[str]:
+        return [WATCH if "watch" in dict(request.query) else LIST for request in self.server.requests]
+
+
+@pytest.fixture
+def server() -> Iterator[ApiServer]:
+    with ApiServer() as running:
+        yield running
+
+
+@contextmanager
+def followed(
+    server: ApiServer,
+    pipeline: Pipeline,
+    *,
+    selector: str = "type=Warning",
+    source: Server | None = None,
+) -> Iterator[Followed]:
+    watch = Watch(
+        ApiClient(source or Server(server.url)),
+        pipeline.intake,
+        pipeline.checkpoint,
+        selector=selector,
+        backoff=lambda failures, **_: float(failures),
+    )
+    running = Followed(server, pipeline, watch)
+    running.thread.start()
+    try:
+        yield running
+    finally:
+        running.stop.set()
+        while running.thread.is_alive():
+            watch.abort()
+            running.thread.join(0.05)
+        watch._client.close()
+
+
+def test_what_happened_before_and_what_happens_now_is_told(server: ApiServer, make_pipeline: MakePipeline) -> None:
+    server.events.put(event("before"))
+    with followed(server, make_pipeline()) as following:
+        following.until(("before", 3))
+        server.events.put(event("now"))
+        server.events.put(event("before", count=9))
+        following.until(("before", 9), ("now", 3))
+        assert following.verbs() == [LIST, WATCH]
+
+
+def test_a_long_list_is_read_page_by_page(
+    server: ApiServer,
+    make_pipeline: MakePipeline,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watch_module, "PAGE_SIZE", 4)
+    for number in range(10):
+        server.events.put(event(str(number)))
+    with followed(server, make_pipeline()) as following:
+        following.until(*((str(number), 3) for number in range(10)))
+        following.until_following()
+        assert following.verbs() == [LIST, LIST, LIST, WATCH]
+
+
+def test_the_server_filters_by_the_selector(server: ApiServer, make_pipeline: MakePipeline) -> None:
+    server.events.put(event("normal", type="Normal"))
+    server.events.put(event("warning"))
+    with followed(server, make_pipeline()) as following:
+        following.until(("warning", 3))
+        assert following.pipeline.intake.sums()["filtered"] == 0
+
+
+def test_an_empty_selector_watches_everything(server: ApiServer, make_pipeline: MakePipeline) -> None:
+    server.events.put(event("normal", type="Normal"))
+    server.events.put(event("warning"))
+    with followed(server, make_pipeline(), selector="") as following:
+        following.until(("warning", 3), ("normal", 3))
+
+
+def test_a_watch_that_the_server_ends_is_resumed_without_a_list(
+    server: ApiServer,
+    make_pipeline: MakePipeline,
+) -> None:
+    with followed(server, make_pipeline()) as following, server.faulty(faults.CloseWatches(after_frames=1)):
+        for number in range(5):
+            following.until_following()
+            server.events.put(event(str(number)))
+        following.until(*((str(number), 3) for number in range(5)))
+        assert following.verbs().count(LIST) == 1
+        assert set(following.pauses) <= {0.0}
+
+
+def test_a_watch_that_ends_at_once_again_and_again_is_resumed_ever_more_slowly(
+    server: ApiServer,
+    make_pipeline: MakePipeline,
+) -> None:
+    with followed(server, make_pipeline()) as following, server.faulty(faults.CloseWatches(after_seconds=0)):
+        until(lambda: len(following.pauses) >= 4)
+        assert following.pauses[:4] == [1.0, 2.0, 3.0, 4.0]
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_an_expired_version_in_the_stream_leads_to_a_new_list_and_nothing_is_missed(
+    server: ApiServer,
+    make_pipeline: MakePipeline,
+    times: int,
+) -> None:
+    server.events.put(event("a"))
+    server.inject(faults.ExpireWatches(times=times))
+    with followed(server, make_pipeline()) as following:
+        following.until_following()
+        server.events.put(event("b"))
+        following.until(("a", 3), ("b", 3))
+        until(lambda: following.verbs().count(LIST) == 1 + times)
+        assert following.pauses[:times] == [0.0, 2.0, 3.0][:times]
+
+
+def test_an_expired_version_as_http_status_leads_to_a_new_list(
+    server: ApiServer,
+    make_pipeline: MakePipeline,
+) -> None:
+    server.events.put(event("a"))
+    server.inject(faults.AnswerNext(410, verb=WATCH))
+    with followed(server, make_pipeline()) as following:
+        following.until_following()
+        following.until(("a", 3))
+        assert following.verbs() == [LIST, WATCH, LIST, WATCH]
+
+
+def test_a_continue_token_that_expires_between_two_pages_begins_the_list_again(
+    server: ApiServer,
+    make_pipeline: MakePipeline,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watch_module, "PAGE_SIZE", 2)
+    for number in range(5):
+        server.events.put(event(str(number)))
+    pipeline = make_pipeline()
+    offer = pipeline.intake.offer
+    compacted: list[bool] = []
+
+    def compact_after_the_first_page(values: list[object], name: str) -> None:
+        offer(values, name)
+        if not compacted:
+            server.events.compact()
+            compacted.append(True)
+
+    monkeypatch.setattr(pipeline.intake, "offer", compact_after_the_first_page)
+    with followed(server, pipeline) as following:
+        following.until(*((str(number), 3) for number in range(5)))
+        following.until_following()
+        assert following.verbs() == [LIST, LIST, LIST, LIST, LIST, WATCH]
+
+
+@pytest.mark.parametrize("within", ["frame", "chunk"])
+def test_a_line_that_is_cut_off_is_read_again(
+    server: ApiServer,
+    make_pipeline: MakePipeline,
+    within: Literal["frame", "chunk"],
+) -> None:
+    server.inject(faults.CutFrames(within))
+    with followed(server, make_pipeline()) as following:
+        following.until_following()
+        server.events.put(event("a"))
+        following.until(("a", 3))
+        assert following.pipeline.intake.sums()["malformed"] == 0
+        assert following.verbs().count(LIST) == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"this is not json\n",
+        b"[]\n",
+        b'{"type":"ADDED"}\n',
+        b'{"type":"ADDED","object":7}\n',
+        b'{"type":"UNHEARD-OF","object":{}}\n',
+        b"[" * 200_000 + b"\n",
+        faults.oversize_frame(9 * 1024**2),
+    ],
+    ids=["text", "list", "no object", "odd object", "unknown type", "nested too deeply", "oversize"],
+)
+def test_an_odd_line_is_counted_and_the_watch_goes_on(
+    server: ApiServer,
+    make_pipeline: MakePipeline,
+    line: bytes,
+) -> None:
+    server.inject(faults.SendFirst(line))
+    with followed(server, make_pipeline()) as following:
+        following.until_following()
+        server.events.put(event("a"))
+        following.until(("a", 3))
+        assert following.pipeline.intake.sums()["malformed"] == 1
+        assert following.verbs() == [LIST, WATCH]
+
+
+def test_a_list_without_items_is_an_empty_one(server: ApiServer, make_pipeline: MakePipeline) -> None:
+    server.inject(faults.NullItems())
+    with followed(server, make_pipeline()) as following:
+        following.until_following()
+        server.events.put(event("a"))
+        following.until(("a", 3))
+
+
+def test_a_deleted_event_is_forgotten_and_not_told(server: ApiServer, make_pipeline: MakePipeline) -> None:
+    server.events.put(event("a"))
+    with followed(server, make_pipeline()) as following:
+        following.until(("a", 3))
+        following.until_following()
+        server.events.delete("a")
+        until(lambda: following.pipeline.checkpoint.told("a") == 0)
+        assert following.pipeline.told() == [("a", 3)]
+
+
+@pytest.mark.parametrize(("status", "retry_after"), [(429, "7"), (500, None), (503, "7"), (504, None)])
+def test_a_server_that_is_overloaded_is_asked_again_when_it_says(
+    server: ApiServer,
+    make_pipeline: MakePipeline,
+    status: int,
+    retry_after: str | None,
+) -> None:
+    server.events.put(event("a"))
+    server.inject(faults.AnswerNext(status, retry_after=retry_after))
+    with followed(server, make_pipeline()) as following:
+        following.until(("a", 3))
+        assert following.pauses[0] == float(retry_after or 1)
+
+
+def test_a_server_that_goes_down_and_comes_up_again_is_followed_from_where_it_was(
+    server: ApiServer,
+    make_pipeline: MakePipeline,
+) -> None:
+    with followed(server, make_pipeline()) as following:
+        following.until_following()
+        server.refuse_connections()
+        server.events.put(event("meanwhile"))
+        server.accept_connections()
+        following.until(("meanwhile", 3))
+        assert following.verbs().count(LIST) == 1
+
+
+def test_a_rebuilt_cluster_is_listed_anew(server: ApiServer, make_pipeline: MakePipeline) -> None:
+    server.events.put(event("old"))
+    with followed(server, make_pipeline()) as following:
+        following.until(("old", 3))
+        server.events.rebuild()
+        server.drop_connections()
+        server.events.put(event("new"))
+        server.events.compact()
+        server.drop_connections()
+        following.until(("old", 3), ("new", 3))
+
+
+def test_a_missing_role_is_told_with_what_to_grant(
+    server: ApiServer,
+    make_pipeline: MakePipeline,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server.forbid()
+    server.events.put(event("a"))
+    with caplog.at_level(logging.WARNING), followed(server, make_pipeline()) as following:
+        until(lambda: len(following.pauses) >= 3)
+        server.allow()
+        following.until(("a", 3))
+    assert caplog.text.count("403") == 1
+    assert "grant get, list and watch on events to this account in a ClusterRole" in caplog.text
+
+
+def test_a_rotated_token_is_read_anew(tmp_path: Path, make_pipeline: MakePipeline) -> None:
+    token = tmp_path / "token"
+    token.write_text("first\n")
+    with ApiServer(token="first") as server:
+        source = Server(server.url, token_file=str(token))
+        with followed(server, make_pipeline(), source=source) as following:
+            following.until_following()
+            server.rotate_token("second")
+            server.drop_connections()
+            server.events.put(event("a"))
+            until(lambda: any(pause >= 2 for pause in following.pauses))
+            token.write_text("second\n")
+            following.until(("a", 3))
+
+
+def test_credentials_that_were_good_and_are_refused_are_told(
+    server: ApiServer, make_pipeline: MakePipeline
+) -> None:
+    refused: list[str] = []
+    pipeline = make_pipeline()
+    server.inject(faults.AnswerNext(401, times=1))
+    watch = Watch(
+        ApiClient(Server(server.url)),
+        pipeline.intake,
+        pipeline.checkpoint,
+        selector="",
+        on_unauthorized=lambda: refused.append("refused"),
+    )
+    watch.step()
+    assert refused == []
+    server.inject(faults.CloseWatches(after_seconds=0))
+    watch.step()
+    server.inject(faults.AnswerNext(401, times=1))
+    watch.step()
+    watch._client.close()
+    assert refused == ["refused"]
+
+
+def test_a_silent_server_counts_as_dead_after_a_while(
+    server: ApiServer,
+    make_pipeline: MakePipeline,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watch_module, "SILENCE_SECONDS", 0.05)
+    with followed(server, make_pipeline()) as following:
+        following.until_following()
+        server.hang()
+        until(lambda: 1.0 in following.pauses)
+        server.resume()
+        server.events.put(event("a"))
+        following.until(("a", 3))
+
+
+def test_a_state_that_cannot_be_written_is_listed_again(
+    server: ApiServer,
+    make_pipeline: MakePipeline,
+) -> None:
+    pipeline = make_pipeline()
+    with pipeline.database.transaction() as connection:
+        connection.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+        )
+    with followed(server, pipeline) as following:
+        following.until_following()
+        server.events.put(event("a"))
+        until(lambda: len(following.pauses) >= 3)
+        with pipeline.database.transaction() as connection:
+            connection.execute("DROP TRIGGER full")
+        following.until(("a", 3))
+
+
+def test_every_state_of_the_recording_is_offered_while_watches_are_cut_and_expire(
+    server: ApiServer,
+    make_pipeline: MakePipeline,
+    recording: list[Notification],
+) -> None:
+    newest = {
+        state.uid: state.count
+        for state in (read_event(notification.event) for notification in recording)
+        if state.type == "Warning"
+    }
+    with followed(server, make_pipeline()) as following:
+        for position, notification in enumerate(recording):
+            server.events.put(notification.event)
+            if position % 200 == 100:
+                server.drop_connections()
+            if position % 500 == 250:
+                server.events.compact()
+        until(lambda: dict(following.pipeline.told()) == newest)
+        assert following.pipeline.intake.sums()["malformed"] == 0
