@@ -13,10 +13,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Final, Protocol, cast
 
-from tocsin_schemas import __version__
-from tocsin_schemas.logs import Format, Level, configure
-from tocsin_schemas.session import Session
-
 from tocsin_producer.api import NETWORK_ERRORS, ApiClient
 from tocsin_producer.checkpoint import Checkpoint
 from tocsin_producer.database import Database, next_boot
@@ -28,6 +24,9 @@ from tocsin_producer.outbox import Outbox
 from tocsin_producer.plan import ApiServer, Plan, Replay
 from tocsin_producer.replay import ReplaySource
 from tocsin_producer.watch import Watch
+from tocsin_schemas import __version__
+from tocsin_schemas.logs import Format, Level, configure
+from tocsin_schemas.session import Session
 
 _log = logging.getLogger("tocsin_producer")
 
@@ -82,11 +81,11 @@ class Agent:
         sources = self._make_sources()
         threads = [self._start(source, index) for index, source in enumerate(sources)]
         self._session.run(self._stop)
-        for source in sources:
-            source.abort()
         deadline = time.monotonic() + _STOP_SECONDS
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        while any(thread.is_alive() for thread in threads) and time.monotonic() < deadline:
+            for source in sources:  # again: one that was just about to connect had nothing to abort
+                source.abort()
+            threads[0].join(0.05)
         return self._finish(hanging=[thread.name for thread in threads if thread.is_alive()])
 
     def stop(self) -> None:
@@ -130,6 +129,7 @@ class Agent:
         if self._link.kubernetes_version is None:
             try:
                 self._link.kubernetes_version = str(client.get("/version")["gitVersion"])
+                self._session.wake()
             except (ApiError, KeyError, *NETWORK_ERRORS):
                 _log.debug("the API server does not tell its version", exc_info=True)
 
@@ -148,7 +148,9 @@ class Agent:
         self.stop()
 
     def _finish(self, *, hanging: list[str]) -> int:
-        _log.info("stopped: %s", ", ".join(f"{name} {value}" for name, value in self._sums().items()))
+        sums = self._sums()
+        text = ", ".join(f"{name} {value}" for name, value in sums.items())
+        _log.info("stopped: %s", text, extra={"sums": sums})
         unsaved = self._outbox.waiting > 0 and self._plan.outbox_path is None
         if unsaved:
             _log.warning("what waited was not saved (no outbox.path); the next start lists it again")

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Final
 
 import click
-from tocsin_schemas import __version__
-from tocsin_schemas.configuration import ConfigurationError
 
 from tocsin_producer.errors import ResolveError
 from tocsin_producer.filter import field_selectors
 from tocsin_producer.plan import ApiServer, Plan, Replay
 from tocsin_producer.resolve import resolve
 from tocsin_producer.settings import ProducerSettings, load_settings
+from tocsin_schemas import __version__
+from tocsin_schemas.configuration import ConfigurationError
 
 DEFAULT_CONFIG: Final = "/etc/tocsin/producer.yaml"
 _UNUSABLE: Final = 2
@@ -61,15 +61,13 @@ def run(config: Path, kubeconfig: Path | None, context: str | None, replay: Path
 def check(config: Path, kubeconfig: Path | None, context: str | None) -> None:
     """Check the configuration, the secrets' files and the way to the API server, without connecting."""
     settings = _load(config)
-    source = _resolve(kubeconfig, context)
-    plan = make_plan(settings, source)
-    click.echo(f"cluster     {plan.cluster}")
-    click.echo(f"broker      {settings.broker.url} as {plan.broker.username}")
-    click.echo(f"API server  {source.url}")
-    for selector in field_selectors(plan.include):
+    click.echo(f"cluster     {settings.cluster}")
+    click.echo(f"broker      {settings.broker.url} as {settings.broker.username or settings.cluster}")
+    click.echo(f"outbox      {settings.outbox.path or 'in memory'}")
+    for selector in field_selectors([rule.rule() for rule in settings.events.include]):
         click.echo(f"watch       {selector or 'all Events'}")
-    click.echo(f"outbox      {plan.outbox_path or 'in memory'}")
     click.echo(f"{config} is fine")
+    click.echo(f"API server  {_resolve(kubeconfig, context).url}")
 
 
 def make_plan(settings: ProducerSettings, source: ApiServer | Replay) -> Plan:

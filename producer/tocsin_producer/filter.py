@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from tocsin_producer.event import EventState
 from tocsin_schemas.matching import Match, Pattern, literals
 from tocsin_schemas.topics import CLUSTER_SCOPE
-
-from tocsin_producer.event import EventState
 
 #: Rule field → label that the API server can select core/v1 Events by.
 _LABELS: Final = {

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from tocsin_schemas.topics import event_topic
-
 from tocsin_producer.checkpoint import Checkpoint
 from tocsin_producer.database import Database
 from tocsin_producer.errors import MalformedEventError
@@ -16,6 +14,7 @@ from tocsin_producer.event import EventState, read_event
 from tocsin_producer.filter import EventFilter
 from tocsin_producer.outbox import Message, Outbox
 from tocsin_producer.payload import event_payload
+from tocsin_schemas.topics import event_topic
 
 _log = logging.getLogger(__name__)
 

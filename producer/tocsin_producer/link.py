@@ -6,23 +6,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from tocsin_producer.outbox import Message, Outbox
+from tocsin_producer.payload import numbered, status_payload
 from tocsin_schemas import __version__
 from tocsin_schemas.backoff import backoff_seconds
 from tocsin_schemas.session import Connection, Received, Will
 from tocsin_schemas.topics import status_topic
 
-from tocsin_producer.outbox import Message, Outbox
-from tocsin_producer.payload import numbered, status_payload
-
 _log = logging.getLogger(__name__)
 
+#: Losses are told at most this often: in a storm each is followed by another.
+STATUS_PAUSE_SECONDS: Final = 60.0
 #: How many messages are handed over before the first of them is acknowledged: below every broker's limit.
 WINDOW: Final = 16
 
 
 @dataclass(slots=True)
 class LinkCounters:
-    """What went over the link; bytes are those of topics and payloads of events that were acknowledged."""
+    """What became of events on the link; bytes are those of their topics and payloads, again after a break."""
 
     published: int = 0
     refused: int = 0
@@ -52,6 +53,8 @@ class Link:
         self._in_flight: dict[int, Message] = {}
         self._statuses: set[int] = set()
         self._told_lost = 0
+        self._told_version: str | None = None
+        self._told_at = -STATUS_PAUSE_SECONDS
         self._refusals = 0
         self._resume_at = 0.0
         self.kubernetes_version: str | None = None
@@ -81,7 +84,7 @@ class Link:
             return
         for message in self._outbox.take(WINDOW - len(self._in_flight)):
             self._hand_over(connection, message)
-        if self._outbox.lost > self._told_lost:
+        if self._has_news():
             self._tell_status(connection, "online")
 
     def on_acknowledged(self, connection: Connection, mid: int, refusal: str | None) -> None:  # noqa: ARG002
@@ -127,8 +130,15 @@ class Link:
         log = _log.warning if self._refusals == 1 else _log.debug
         log("the broker refuses messages: %s; is %s allowed to write?", refusal, self._status_topic)
 
+    def _has_news(self) -> bool:
+        """Whether the status that was told last is not true any more."""
+        if self.kubernetes_version != self._told_version:
+            return True
+        return self._outbox.lost > self._told_lost and self._clock() >= self._told_at + STATUS_PAUSE_SECONDS
+
     def _tell_status(self, connection: Connection, state: str) -> None:
-        self._told_lost = self._outbox.lost
+        self._told_lost, self._told_version = self._outbox.lost, self.kubernetes_version
+        self._told_at = self._clock()
         self._statuses.add(connection.publish(self._status_topic, self._status(state), retain=True))
 
     def _status(self, state: str) -> bytes:

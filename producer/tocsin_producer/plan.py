@@ -10,9 +10,8 @@ import tempfile
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-from tocsin_schemas.session import Broker
-
 from tocsin_producer.filter import Rule
+from tocsin_schemas.session import Broker
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ def from_kubeconfig(path: Path, context: str | None = None) -> ApiServer:
                 temp_file_path=directory,
             )
         except Exception as error:  # the loader raises whatever an odd file leads it to
-            raise ResolveError(f"{path}: {error or type(error).__name__}") from error
+            raise ResolveError(f"{path}: {str(error) or type(error).__name__}") from error
         return _api_server(path, found)
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import Field
+
+from tocsin_producer.filter import Rule
 from tocsin_schemas.broker import BrokerSettings
 from tocsin_schemas.configuration import PatternField, Settings, Size, load
 from tocsin_schemas.logs import Format, Level
 from tocsin_schemas.topics import DEFAULT_ROOT
-
-from tocsin_producer.filter import Rule
 
 #: Node conditions are of type Normal, the bad ones as well as every recovery.
 _NODE_CONDITIONS: Final = (

@@ -13,12 +13,11 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
 
-from tocsin_schemas.backoff import backoff_seconds
-
 from tocsin_producer.api import NETWORK_ERRORS, ApiClient, failure
 from tocsin_producer.checkpoint import Checkpoint
 from tocsin_producer.errors import ApiError, ExpiredError
 from tocsin_producer.intake import Intake
+from tocsin_schemas.backoff import backoff_seconds
 
 _log = logging.getLogger(__name__)
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.fakes.recording import Notification, read_recording
 from tocsin_producer.checkpoint import Checkpoint
 from tocsin_producer.database import Database
 from tocsin_producer.filter import EventFilter, Rule
 from tocsin_producer.intake import Intake, Wire
 from tocsin_producer.outbox import Message, Outbox
-
-from tests.fakes.recording import Notification, read_recording
 
 RECORDING = Path(__file__).parents[1] / "data" / "node-failures.watch.ndjson.gz"
 

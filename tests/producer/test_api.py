@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 import trustme
-from tocsin_producer.api import ApiClient
-from tocsin_producer.errors import ApiError, ExpiredError
-from tocsin_producer.plan import ApiServer as Server
-from tocsin_producer.watch import EVENTS
 
 from tests.fakes import apiserver_faults as faults
 from tests.fakes.apiserver import ApiServer
 from tests.producer.conftest import event
+from tocsin_producer.api import ApiClient
+from tocsin_producer.errors import ApiError, ExpiredError
+from tocsin_producer.plan import ApiServer as Server
+from tocsin_producer.watch import EVENTS
 
 
 @pytest.fixture(scope="module")

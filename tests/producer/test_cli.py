@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+
+from tests.producer.conftest import RECORDING
 from tocsin_producer import cli
 from tocsin_producer.plan import Plan, Replay
 from tocsin_schemas import __version__
-
-from tests.producer.conftest import RECORDING
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+
 from tocsin_producer.database import Database, next_boot
 from tocsin_producer.errors import StateError
 

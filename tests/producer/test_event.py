@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tocsin_producer.errors import MalformedEventError
-from tocsin_producer.event import read_event
 
 from tests.fakes.recording import Notification
 from tests.producer.conftest import OLD_STYLE, event
+from tocsin_producer.errors import MalformedEventError
+from tocsin_producer.event import read_event
 
 # As written through events.k8s.io/v1 and read through core/v1: the old fields are empty or null.
 NEW_STYLE: dict[str, Any] = {

@@ -1,10 +1,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tocsin_producer.event import read_event
-from tocsin_producer.filter import EventFilter, Rule, field_selectors
 
 from tests.producer.conftest import event
+from tocsin_producer.event import read_event
+from tocsin_producer.filter import EventFilter, Rule, field_selectors
 
 POD = read_event(event())
 NODE = read_event(event(involvedObject={"kind": "Node", "name": "pi-1"}, type="Normal", reason="NodeNotReady"))

@@ -3,14 +3,14 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+
+from tests.fakes.recording import Notification
+from tests.producer.conftest import MakePipeline, event
 from tocsin_producer.checkpoint import Checkpoint
 from tocsin_producer.database import Database
 from tocsin_producer.event import read_event
 from tocsin_producer.filter import Rule
 from tocsin_producer.intake import severity
-
-from tests.fakes.recording import Notification
-from tests.producer.conftest import MakePipeline, event
 
 WARNINGS = [Rule({"type": "Warning"})]
 

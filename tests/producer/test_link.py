@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
+
+from tests.producer.conftest import message
 from tocsin_producer.database import Database
 from tocsin_producer.link import WINDOW, Link
 from tocsin_producer.outbox import Message, Outbox
 from tocsin_schemas.session import Connection, Received
-
-from tests.producer.conftest import message
 
 STATUS = "k8s/v1/edge-042/status"
 
@@ -173,6 +173,24 @@ def test_a_loss_is_told_in_the_status_once() -> None:
     bench.turn()
     bench.turn()
     assert [status["lost"] for status in bench.fake.statuses()] == [1]
+
+
+def test_in_a_storm_of_losses_the_status_is_told_once_a_minute() -> None:
+    bench = Bench(max_messages=1)
+    for number in range(120):
+        bench.put(f"a{number}", f"b{number}")
+        bench.turn()
+        bench.time += 1
+    assert 2 <= len(bench.fake.statuses()) <= 3
+
+
+def test_the_version_of_the_api_server_is_told_as_soon_as_it_is_known() -> None:
+    bench = Bench()
+    bench.link.on_connected(bench.connection, session_present=False)
+    bench.link.kubernetes_version = "v1.36.2"
+    bench.turn()
+    bench.turn()
+    assert [status.get("k8s") for status in bench.fake.statuses()] == [None, "v1.36.2"]
 
 
 def test_it_says_goodbye_and_waits_until_the_broker_has_heard_it() -> None:

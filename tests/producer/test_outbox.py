@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tocsin_producer.database import Database
-from tocsin_producer.outbox import Message, Outbox
 
 from tests.producer.conftest import message
+from tocsin_producer.database import Database
+from tocsin_producer.outbox import Message, Outbox
 
 
 def make(database: Database | None = None, *, max_messages: int = 100, max_bytes: int = 10**6) -> Outbox:

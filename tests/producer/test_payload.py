@@ -1,9 +1,8 @@
 import json
 
+from tests.producer.conftest import event
 from tocsin_producer.event import read_event
 from tocsin_producer.payload import event_payload, numbered, status_payload
-
-from tests.producer.conftest import event
 
 
 def test_the_payload_is_one_compact_object_with_its_fields_in_a_readable_order() -> None:

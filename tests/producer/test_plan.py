@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from tocsin_producer.cli import make_plan
 from tocsin_producer.errors import ResolveError
 from tocsin_producer.plan import ApiServer, Plan, Replay

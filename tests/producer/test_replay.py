@@ -4,10 +4,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from tocsin_producer.replay import ReplaySource
 
 from tests.fakes.recording import Notification
 from tests.producer.conftest import RECORDING, MakePipeline, event
+from tocsin_producer.replay import ReplaySource
 
 
 class Pauses(threading.Event):

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from tocsin_producer.settings import ProducerSettings, load_settings
 from tocsin_schemas.configuration import ConfigurationError
 

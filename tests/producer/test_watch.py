@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Final, Literal
 
 import pytest
-from tocsin_producer import watch as watch_module
-from tocsin_producer.api import ApiClient
-from tocsin_producer.event import read_event
-from tocsin_producer.plan import ApiServer as Server
-from tocsin_producer.watch import Watch
 
 from tests.fakes import apiserver_faults as faults
 from tests.fakes.apiserver import ApiServer
 from tests.fakes.recording import Notification
 from tests.producer.conftest import MakePipeline, Pipeline, event
 from tests.waiting import until
+from tocsin_producer import watch as watch_module
+from tocsin_producer.api import ApiClient
+from tocsin_producer.event import read_event
+from tocsin_producer.plan import ApiServer as Server
+from tocsin_producer.watch import Watch
 
 LIST: Final = "list"
 WATCH: Final = "watch"

@@ -1,0 +1,36 @@
+# `make demo` shows tocsin at work; `make test` tests it. Both set up what they need, in .venv and with the system's
+# package manager.
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check format schemas clean
+
+demo: $(READY) ## Show the whole path on this machine; ARGS=--stay goes on until Ctrl-C
+	@$(BIN)/python -m tests.demo $(ARGS)
+
+test: $(READY) ## Run all tests; ARGS goes to pytest
+	@scripts/mosquitto
+	@$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+
+check: $(READY) ## Format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(READY) ## Put the code into shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+schemas: $(READY) ## Write the JSON Schemas and the AsyncAPI document anew
+	$(BIN)/python -m tocsin_schemas.generate
+
+$(READY): pyproject.toml scripts/venv
+	@echo "setting up $(VENV), which takes a minute"
+	@scripts/venv $(VENV)
+	@touch $@
+
+clean: ## Remove what the other targets have made
+	rm -rf $(VENV) .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

@@ -1,0 +1,1 @@
+"""`make demo`: a whole tocsin on one machine, shown on the terminal."""

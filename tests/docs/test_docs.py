@@ -1,0 +1,124 @@
+"""What the documents say, the code does: every example is loaded, every command is looked up."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from tocsin_consumer import cli as consumer_cli
+from tocsin_consumer.settings import load_settings as load_consumer
+from tocsin_producer import cli as producer_cli
+from tocsin_producer.settings import EventSettings, ProducerSettings
+from tocsin_producer.settings import load_settings as load_producer
+from tocsin_schemas.event import EventPayload
+
+ROOT = Path(__file__).parents[2]
+READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
+DOCUMENTS = [
+    *READMES,
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("**/*.md")),
+    ROOT / "mosquitto/README.md",
+]
+EXAMPLES = ROOT / "deploy" / "examples"
+COMMANDS: dict[str, click.Group] = {"tocsin-producer": producer_cli.main, "tocsin-consumer": consumer_cli.main}
+LOADERS = {"producer.yaml": load_producer, "consumer.yaml": load_consumer}
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(document: Path, *languages: str) -> list[str]:
+    return [
+        text for language, text in FENCE.findall(document.read_text(encoding="utf-8")) if language in languages
+    ]
+
+
+def placed(text: str, folder: Path) -> str:
+    """Return a configuration whose secrets' files exist."""
+    for path in set(re.findall(r"(?:_file|file): (/etc/tocsin/[\w.-]+)", text)):
+        name = path.rpartition("/")[2]
+        url = "https://open.feishu.cn/open-apis/bot/v2/hook/0" if "url" in name else "content"
+        (folder / name).write_text(url, encoding="utf-8")
+        text = text.replace(path, str(folder / name))
+    return text
+
+
+def load(name: str, text: str, folder: Path) -> None:
+    path = folder / name
+    path.write_text(placed(text, folder), encoding="utf-8")
+    LOADERS[name](path, {})
+
+
+@pytest.mark.parametrize("name", sorted(LOADERS))
+def test_an_example_configuration_is_accepted_as_it_is(name: str, tmp_path: Path) -> None:
+    load(name, (EXAMPLES / name).read_text(encoding="utf-8"), tmp_path)
+
+
+def test_the_producers_example_shows_the_defaults(tmp_path: Path) -> None:
+    text = placed((EXAMPLES / "producer.yaml").read_text(encoding="utf-8"), tmp_path)
+    shown = ProducerSettings.model_validate(yaml.safe_load(text))
+    assert shown.events == EventSettings()
+    assert shown.outbox.max_messages == ProducerSettings.model_fields["outbox"].default.max_messages
+    assert (shown.message_limit, shown.topic_root) == (1024, "k8s/v1")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_configurations_in_a_document_are_accepted(document: Path, tmp_path: Path) -> None:
+    for block in blocks(document, "yaml"):
+        match = re.match(r"# (producer|consumer)\.yaml", block)
+        assert match, f"a yaml block must begin with the name of its file:\n{block}"
+        load(f"{match[1]}.yaml", block, tmp_path)
+
+
+def command_lines(document: Path) -> list[list[str]]:
+    lines = "\n".join(blocks(document, "sh")).replace("\\\n", " ").splitlines()
+    words = (shlex.split(line, comments=True) for line in lines)
+    return [line for line in words if line]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_commands_in_a_document_exist(document: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for line in command_lines(document):
+        program, *arguments = [word for word in line if word != "sudo"]
+        if program in COMMANDS:
+            check_command(COMMANDS[program], arguments)
+        if program == "make":
+            targets = [argument for argument in arguments if "=" not in argument]
+            assert [target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)] == []
+
+
+def check_command(group: click.Group, arguments: list[str]) -> None:
+    name, *rest = arguments
+    assert name in group.commands, f"no command {name}"
+    command = group.commands[name]
+    known = {option for parameter in command.params for option in parameter.opts}
+    unknown = [
+        word.partition("=")[0] for word in rest if word.startswith("--") and word.partition("=")[0] not in known
+    ]
+    assert unknown == [], f"{name} has no {unknown}"
+
+
+def test_both_languages_show_the_same_commands_and_examples() -> None:
+    english, chinese = (
+        [without_comments(block) for block in blocks(readme, "sh", "yaml", "json")] for readme in READMES
+    )
+    assert english == chinese
+
+
+def without_comments(block: str) -> str:
+    return re.sub(r"(?m)\s+#.*$", "", block)
+
+
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
+def test_the_payload_in_the_readme_is_one(readme: Path) -> None:
+    (payload,) = blocks(readme, "json")
+    EventPayload.model_validate_json(payload)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_within_the_project_lead_somewhere(document: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (document.parent / target).exists()] == []
