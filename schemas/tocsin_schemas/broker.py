@@ -1,8 +1,9 @@
 """The section `broker` of both configuration files."""
 
+import re
 from datetime import timedelta
 from typing import Annotated, Final, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
@@ -18,19 +19,31 @@ _SCHEMES: Final = {
 }
 
 
+_EXAMPLE: Final = "expected a url such as mqtts://broker.example.com:8883 (mqtt, mqtts, ws or wss)"
+
+
 def _check_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in _SCHEMES or not parts.hostname:
-        raise ValueError("expected a url such as mqtts://broker.example.com:8883 (mqtt, mqtts, ws or wss)")
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:  # brackets that hold no IPv6 address
+        raise ValueError(_EXAMPLE) from error
+    if parts.scheme not in _SCHEMES or not re.fullmatch(r"[^\s\x00-\x1f\\]+", parts.hostname or ""):
+        raise ValueError(_EXAMPLE)
     if parts.username is not None or parts.password is not None:
         raise ValueError("expected a url without an account; write username and password_file instead")
     if parts.query or parts.fragment or (parts.path not in ("", "/") and not _SCHEMES[parts.scheme][2]):
         raise ValueError("expected nothing behind the port")
-    try:
-        _ = parts.port
-    except ValueError as error:
-        raise ValueError("expected a port from 1 to 65535") from error
+    if not _has_port(parts):
+        raise ValueError("expected a port from 1 to 65535")
     return url
+
+
+def _has_port(parts: SplitResult) -> bool:
+    """Whether the port is one, or there is none."""
+    try:
+        return parts.port != 0 and not parts.netloc.endswith(":")
+    except ValueError:
+        return False
 
 
 class BrokerSettings(Settings):
@@ -49,10 +62,23 @@ class BrokerSettings(Settings):
     )
     cert_file: ReadableFile | None = Field(default=None, description="Our certificate, for mutual TLS.")
     key_file: ReadableFile | None = Field(default=None, description="Its private key.")
-    client_id: str | None = Field(default=None, min_length=1, max_length=128)
-    keepalive: Duration = Field(default=timedelta(seconds=240), ge=timedelta(seconds=10), le=timedelta(hours=18))
+    client_id: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=128,
+        description="Our name at the broker; two clients with one name take the session from each other.",
+    )
+    keepalive: Duration = Field(
+        default=timedelta(seconds=240),
+        ge=timedelta(seconds=10),
+        le=timedelta(hours=18),
+        description="After how long a silence we ask whether the broker is still there.",
+    )
     connect_timeout: Duration = Field(
-        default=timedelta(seconds=20), ge=timedelta(seconds=1), le=timedelta(minutes=5)
+        default=timedelta(seconds=20),
+        ge=timedelta(seconds=1),
+        le=timedelta(minutes=5),
+        description="How long a connection may take until the broker has accepted it.",
     )
     session_expiry: Duration = Field(
         default=timedelta(days=7),
@@ -67,6 +93,14 @@ class BrokerSettings(Settings):
             raise ValueError("expected either password or password_file, found both")
         if (self.cert_file is None) != (self.key_file is None):
             raise ValueError("expected cert_file and key_file together, found only one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        """Refuse keys that would do nothing."""
+        keys = [key for key in ("ca_file", "cert_file", "key_file") if getattr(self, key) is not None]
+        if keys and not _SCHEMES[urlsplit(self.url).scheme][1]:
+            raise ValueError(f"expected a url with mqtts or wss, since there is {' and '.join(keys)}")
         return self
 
     def connection(self, *, client_id: str, username: str | None = None, clean_start: bool = False) -> Broker:

@@ -1,90 +1,76 @@
 """The dialect of tocsin's configuration files: YAML whose errors name the line, with the environment over it.
 
-A file is read into a tree of plain values together with the line of every key, `TOCSIN_…` variables are laid
-over its scalars, and a pydantic model checks the whole. Everything that is wrong is reported at once.
+A file is read into a tree of plain values together with the line of every key (`document`), `TOCSIN_…`
+variables are laid over its scalars, and a pydantic model checks the whole. Everything that is wrong is reported
+at once.
 """
 
 import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 
-import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from tocsin_schemas.matching import Pattern, compile_pattern
+from tocsin_schemas.document import ConfigurationError, Document, Location, Problem, found, read
+from tocsin_schemas.fields import Duration, PatternField, ReadableFile, Size, read_secret
+
+__all__ = [
+    "ConfigurationError",
+    "Document",
+    "Duration",
+    "Location",
+    "PatternField",
+    "Problem",
+    "ReadableFile",
+    "Settings",
+    "Size",
+    "explain",
+    "load",
+    "overlay",
+    "read",
+    "read_secret",
+]
 
 ENVIRONMENT_PREFIX: Final = "TOCSIN"
 
-Location = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
-_DURATION: Final = re.compile(r"(?=\S)(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?")
-_SIZE: Final = re.compile(r"(\d+)\s*(B|kB|KB|MB|GB|KiB|MiB|GiB)?")
-_UNITS: Final = {
-    "B": 1,
-    "kB": 1000,
-    "KB": 1000,
-    "MB": 1000**2,
-    "GB": 1000**3,
-    "KiB": 1024,
-    "MiB": 1024**2,
-    "GiB": 1024**3,
-}
 #: What stands under these keys is never repeated in a message.
 _SECRET_KEYS: Final = frozenset({"password", "secret", "url", "token", "headers"})
+
+#: Pydantic's errors in our words; where a text was found instead of something larger, it is not repeated.
+_WRONG_KIND: Final = {
+    "model_type": "keys and values",
+    "dict_type": "keys and values",
+    "list_type": "a list",
+    "string_type": "text",
+    "path_type": "the path of a file",
+}
+_WRONG_VALUE: Final = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
+    "too_short": "a list of at least {min_length}",
+    "string_too_short": "at least {min_length} character(s)",
+    "string_too_long": "at most {max_length} characters",
+    "string_pattern_mismatch": "text of the form {pattern}",
+    "literal_error": "{expected}",
+}
 
 
 class Settings(BaseModel):
     """A section of a configuration file: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong: `source` is a file with its line or a variable, `key` a path such as a.b[0]."""
-
-    source: str
-    key: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.source}: {self.key}: {self.message}" if self.key else f"{self.source}: {self.message}"
-
-
-class ConfigurationError(Exception):
-    """A configuration that cannot be used, with all its problems."""
-
-    def __init__(self, problems: list[Problem]) -> None:
-        self.problems = problems
-        super().__init__("\n".join(str(problem) for problem in problems))
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A configuration file as it was read: its values, and where each of them stands."""
-
-    name: str
-    values: Any
-    sources: Mapping[Location, str]
-
-    def source(self, location: Location) -> str:
-        """Return where `location` is written, or else what is closest around it."""
-        for length in range(len(location), -1, -1):
-            if location[:length] in self.sources:
-                return self.sources[location[:length]]
-        return self.name
-
-    def problem(self, location: Location, message: str) -> Problem:
-        """Return a problem with what stands at `location`."""
-        return Problem(self.source(location), _key(location), message)
 
 
 def load(
@@ -112,46 +98,19 @@ def load(
         raise ConfigurationError(explain(error, model, document, planned or {})) from error
 
 
-def read(path: Path) -> Document:
-    """Parse the YAML file at `path`.
-
-    Raises:
-        ConfigurationError: it cannot be read, is not YAML, or has a key twice.
-    """
-    name = str(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        sources: dict[Location, str] = {(): name}
-        values = {} if node is None else _Composer(name, sources).value(node, ())
-    except OSError as error:
-        raise _unusable(name, f"cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise _unusable(name, f"is not UTF-8 (byte {error.start})") from error
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        source = f"{name}:{mark.line + 1}" if mark else name
-        raise _unusable(source, f"is not YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise _unusable(name, f"is not YAML: {error}") from error
-    except RecursionError as error:
-        raise _unusable(name, "an alias refers to what contains it") from error
-    if not isinstance(values, dict):
-        raise _unusable(name, f"expected keys and values, found {_found(values)}")
-    return Document(name, values, sources)
-
-
 def overlay(document: Document, model: type[BaseModel], environment: Mapping[str, str]) -> Document:
     """Return `document` with the variables that `model` has scalars for in the place of its own values.
 
-    A variable for `x` also replaces `x_file`, and the other way round.
+    A variable for `x` also replaces the file's `x_file`, and the other way round.
     """
+    variables = {location: "_".join((ENVIRONMENT_PREFIX, *location)).upper() for location in _scalars(model)}
+    given = {location: name for location, name in variables.items() if name in environment}
     values, sources = document.values, dict(document.sources)
-    for location in _scalars(model):
-        variable = "_".join((ENVIRONMENT_PREFIX, *location)).upper()
-        if variable in environment:
-            values = _with(values, location, environment[variable])
-            sources[location] = f"environment variable {variable}"
+    for location in given:
+        values = _without(values, _partner(location))
+    for location, name in given.items():
+        values = _with(values, location, environment[name])
+        sources[location] = f"environment variable {name}"
     return Document(document.name, values, sources)
 
 
@@ -162,11 +121,21 @@ def explain(
     planned: Mapping[str, str],
 ) -> list[Problem]:
     """Return what pydantic found wrong in the words of the person who wrote the file, in the file's order."""
-    problems = []
+    problems = set()
     for detail in error.errors(include_url=False):
-        location = tuple(part for part in detail["loc"] if not _is_machinery(part))
-        problems.append(document.problem(location, _message(detail, location, model, planned)))
-    return sorted(set(problems), key=lambda problem: (_line(problem.source), problem.key))
+        location = _location(detail["loc"], document)
+        problems.add(document.problem(location, _message(detail, location, model, planned)))
+    return sorted(problems, key=lambda problem: (*_line(problem.source), problem.key, problem.message))
+
+
+def _location(parts: Location, document: Document) -> Location:
+    """Return `parts` without what pydantic put in to tell the alternatives of a type apart."""
+    location: Location = ()
+    for part in parts:
+        machinery = isinstance(part, str) and (part == "str" or re.fullmatch(r"[\w-]+", part) is None)
+        if (*location, part) in document.sources or not machinery:
+            location = (*location, part)
+    return location
 
 
 def _message(
@@ -175,15 +144,27 @@ def _message(
     model: type[BaseModel],
     planned: Mapping[str, str],
 ) -> str:
-    if detail["type"] == "missing":
+    kind, value = detail["type"], detail["input"]
+    if kind == "missing":
         return "is required but missing"
-    if detail["type"] == "extra_forbidden":
+    if kind == "extra_forbidden":
         key = str(location[-1])
         return planned.get(key) or _unknown(key, sorted(_keys(model, location[:-1])))
-    message = detail["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
-    if detail["type"] == "value_error" or _SECRET_KEYS & set(map(str, location)):
-        return message
-    return f"{message}, found {_found(detail['input'])}"
+    if kind == "value_error":
+        return detail["msg"].removeprefix("Value error, ")
+    secret = bool(_SECRET_KEYS & set(map(str, location)))
+    if kind in _WRONG_KIND:
+        return _wrong_kind(kind, value, secret=secret)
+    expected = _WRONG_VALUE.get(kind, "{}").format(detail["msg"], **detail.get("ctx", {}))
+    return f"expected {expected}" if secret else f"expected {expected}, found {found(value)}"
+
+
+def _wrong_kind(kind: str, value: object, *, secret: bool) -> str:
+    """Say that one kind of thing stands where another belongs; a text may be a secret in the wrong place."""
+    scalar = value is not None and not isinstance(value, str | list | dict)
+    hint = "; put it in quotes" if kind == "string_type" and scalar else ""
+    what = "text" if isinstance(value, str) else "something else" if secret and scalar else found(value)
+    return f"expected {_WRONG_KIND[kind]}, found {what}{hint}"
 
 
 def _unknown(key: str, known: list[str]) -> str:
@@ -193,66 +174,11 @@ def _unknown(key: str, known: list[str]) -> str:
     return f"unknown key; known here: {', '.join(known)}" if known else "unknown key"
 
 
-def _found(value: object) -> str:
-    match value:
-        case None:
-            return "nothing"
-        case dict():
-            return "keys and values"
-        case list():
-            return "a list"
-        case timedelta():
-            return f"{value.total_seconds():g}s"
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _line(source: str) -> tuple[str, int]:
+def _line(source: str) -> tuple[bool, str, int]:
+    """Return what sorts the lines of a file in their order, and variables behind them."""
     name, _, line = source.rpartition(":")
-    return (name, int(line)) if line.isdigit() else (source, 0)
-
-
-def _key(location: Location) -> str:
-    text = ""
-    for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return text.removeprefix(".")
-
-
-def _unusable(source: str, message: str) -> ConfigurationError:
-    return ConfigurationError([Problem(source, "", message)])
-
-
-class _Composer:
-    """Turns YAML nodes into plain values and notes the line of each."""
-
-    def __init__(self, name: str, sources: dict[Location, str]) -> None:
-        self._name = name
-        self._sources = sources
-        self._constructor = yaml.constructor.SafeConstructor()
-
-    def value(self, node: yaml.Node, location: Location) -> Any:
-        self._sources.setdefault(location, f"{self._name}:{node.start_mark.line + 1}")
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, location)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.value(item, (*location, index)) for index, item in enumerate(node.value)]
-        return self._constructor.construct_object(node)
-
-    def _mapping(self, node: yaml.MappingNode, location: Location) -> dict[str, Any]:
-        merges = any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value)
-        self._constructor.flatten_mapping(node)
-        result: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            key = str(self._constructor.construct_object(key_node, deep=True))
-            if key in result and not merges:  # a merged key may be overridden; a written one may not
-                raise yaml.constructor.ConstructorError(
-                    problem=f"the key {key} stands here for the second time",
-                    problem_mark=key_node.start_mark,
-                )
-            self._sources[*location, key] = f"{self._name}:{key_node.start_mark.line + 1}"
-            result[key] = self.value(value_node, (*location, key))
-        return result
+    variable = source.startswith("environment variable ")
+    return (variable, name, int(line)) if line.isdigit() else (variable, source, 0)
 
 
 def _scalars(model: type[BaseModel], prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -272,12 +198,20 @@ def _keys(model: type[BaseModel], location: Location) -> set[str]:
     """Return the keys that `model` knows at `location`."""
     for part in location:
         if isinstance(part, str):
-            field = model.model_fields.get(part)
-            section = _section(field.annotation) if field else None
+            field = _field(model, part)
+            section = _section(field) if field else None
             if section is None:
                 return set()
             model = section
     return {field.alias or name for name, field in model.model_fields.items()}
+
+
+def _field(model: type[BaseModel], key: str) -> Any:
+    """Return the annotation of the field that is written as `key`, or None."""
+    for name, field in model.model_fields.items():
+        if (field.alias or name) == key:
+            return field.annotation
+    return None
 
 
 def _alternatives(annotation: Any) -> Iterator[Any]:
@@ -309,72 +243,28 @@ def _is_collection(annotation: Any) -> bool:
     )
 
 
-def _is_machinery(part: str | int) -> bool:
-    """Whether pydantic put `part` into a location to tell alternatives of a type apart."""
-    return (isinstance(part, str) and re.fullmatch(r"[\w-]+", part) is None) or part in {"str", "list[str]"}
+def _partner(location: tuple[str, ...]) -> tuple[str, ...]:
+    """Return where the same may be said in the other way: `x_file` for `x`, and `x` for `x_file`."""
+    *place, key = location
+    return (*place, key.removesuffix("_file") if key.endswith("_file") else f"{key}_file")
 
 
 def _with(values: Any, location: tuple[str, ...], value: str) -> Any:
-    """Return a copy of `values` with `value` at `location`, and without the key that says the same."""
+    """Return a copy of `values` with `value` at `location`."""
     key, *rest = location
     copy = dict(values) if isinstance(values, dict) else {}
-    if rest:
-        copy[key] = _with(copy.get(key), tuple(rest), value)
-    else:
-        copy.pop(key.removesuffix("_file") if key.endswith("_file") else f"{key}_file", None)
-        copy[key] = value
+    copy[key] = _with(copy.get(key), tuple(rest), value) if rest else value
     return copy
 
 
-def _parse_duration(value: object) -> object:
-    if isinstance(value, timedelta):
-        return value
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError(f"expected a duration such as 30s, 5m, 4h or 7d, found {_found(value)}")
-    days, hours, minutes, seconds = match.groups(default="0")
-    return timedelta(days=int(days), hours=int(hours), minutes=int(minutes), seconds=float(seconds))
-
-
-def _parse_size(value: object) -> object:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError(f"expected a size such as 512KiB or 10MB, found {_found(value)}")
-    return int(match[1]) * _UNITS[match[2] or "B"]
-
-
-def _check_pattern(pattern: Pattern) -> Pattern:
-    try:
-        compile_pattern(pattern)
-    except re.error as error:
-        hint = "; for any text write .*" if isinstance(pattern, str) and pattern.startswith("*") else ""
-        raise ValueError(f"expected a regular expression, found {pattern!r}: {error}{hint}") from error
-    return pattern
-
-
-def _check_readable(path: Path) -> Path:
-    """Read the file once, so that a wrong path or mode is found now and not at the first alert."""
-    try:
-        path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
-    return path
-
-
-#: A length of time, written like 30s, 5m, 1h30m or 7d.
-Duration = Annotated[timedelta, BeforeValidator(_parse_duration)]
-#: A number of bytes, written like 64KiB or 10MB.
-Size = Annotated[int, BeforeValidator(_parse_size)]
-#: A regular expression that compiles and must match the whole text, or a list of exact values.
-PatternField = Annotated[Pattern, AfterValidator(_check_pattern)]
-#: A file that exists and can be read.
-ReadableFile = Annotated[Path, AfterValidator(_check_readable)]
-
-
-def read_secret(value: SecretStr | None, file: Path | None) -> str | None:
-    """Return a secret from where it is kept; the last line break of a file does not belong to it."""
-    if file is not None:
-        return file.read_text(encoding="utf-8").rstrip("\r\n")
-    return value.get_secret_value() if value is not None else None
+def _without(values: Any, location: tuple[str, ...]) -> Any:
+    """Return a copy of `values` with nothing at `location`."""
+    key, *rest = location
+    if not isinstance(values, dict) or key not in values:
+        return values
+    copy = dict(values)
+    if rest:
+        copy[key] = _without(copy[key], tuple(rest))
+    else:
+        del copy[key]
+    return copy

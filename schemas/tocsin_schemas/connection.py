@@ -16,8 +16,7 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTProtocolVersion
@@ -25,6 +24,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from tocsin_schemas.dial import Attempt, Broker, drain, explain, open_socket, wait
+from tocsin_schemas.handler import Handler, Received, Will
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,49 +42,6 @@ _HINTS: Final = {
     "Client identifier not valid": "the broker refuses this client id",
     "Session taken over": "another client connects with the same client id",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Will:
-    """What the broker publishes, retained and with QoS 1, when the connection breaks off."""
-
-    topic: str
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A message as it came; `mid` is 0 for one that wants no acknowledgement."""
-
-    topic: str
-    payload: bytes
-    mid: int
-    retained: bool
-
-
-class Handler(Protocol):
-    """What a side does with its session. Everything is called in the session's thread, outside of paho."""
-
-    def on_connected(self, connection: "Connection", *, session_present: bool) -> None:
-        """The broker has accepted us."""
-
-    def on_disconnected(self, reason: str) -> None:
-        """The connection is gone; nothing that it had not acknowledged will be acknowledged any more."""
-
-    def on_acknowledged(self, connection: "Connection", mid: int, refusal: str | None) -> None:
-        """The broker has taken the message `mid`, or refuses it for the reason `refusal`."""
-
-    def on_message(self, connection: "Connection", message: Received) -> None:
-        """A message has come; `connection.acknowledge` it when it is safe."""
-
-    def on_turn(self, connection: "Connection") -> None:
-        """Something has happened, or `Session.wake` was called: hand over what waits."""
-
-    def on_stopping(self, connection: "Connection") -> None:
-        """The session is about to end: last words."""
-
-    def is_idle(self) -> bool:
-        """Whether nothing is under way or waits: a session that is to stop then does."""
 
 
 class ConnectionLostError(Exception):
@@ -190,8 +147,6 @@ class Connection:
         deadline = time.monotonic() + self._broker.connect_timeout_seconds
         self._dial(wakeup, stop, deadline)
         while not self.accepted:
-            if self.refused is not None:
-                raise ConnectionLostError(self._why_lost())
             self.turn(wakeup, _time_left(stop, deadline))
 
     def _dial(self, wakeup: socket.socket, stop: threading.Event, deadline: float) -> None:
@@ -239,9 +194,15 @@ class Connection:
         if self.refused is not None:
             return _with_hint(f"refused by the broker: {self.refused}", self.refused)
         reason = self._lost or "closed without a word"
-        if not self.accepted and not self._broker.tls:
-            return f"connection lost before the broker answered: {reason} (does it want TLS on this port?)"
+        if not self.accepted:
+            return f"connection lost before the broker answered: {reason}{self._guess()}"
         return _with_hint(f"connection lost: {reason}", reason)
+
+    def _guess(self) -> str:
+        """Return the likely cause of a broker that hangs up on a CONNECT."""
+        if not self._broker.tls:
+            return " (does it want TLS on this port?)"
+        return "" if self._broker.cert_file else " (does it want a certificate of ours?)"
 
     def tell(self, handler: Handler) -> None:
         """Give `handler` what paho's callbacks have noted."""

@@ -79,21 +79,29 @@ class Broker:
 
 
 def _reason(error: OSError | ValueError) -> str:
-    if isinstance(error, ssl.SSLError) and error.reason:
-        return error.reason.replace("_", " ").lower()
+    reason: str | None = getattr(error, "reason", None)  # what OpenSSL calls it, such as KEY_VALUES_MISMATCH
+    if reason:
+        return reason.replace("_", " ").lower()
     return error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error)
 
 
 def open_socket(broker: Broker, context: ssl.SSLContext | None) -> socket.socket:
-    """Return a socket on which MQTT or WebSockets can begin; one on which TLS fails is closed.
+    """Return a socket on which MQTT or WebSockets can begin; one on which TLS cannot is closed.
 
     Raises:
         OSError: nobody is there, or the TLS handshake fails.
         ValueError: the host is not a host's name.
     """
     sock = socket.create_connection((broker.host, broker.port), timeout=broker.connect_timeout_seconds)
-    _tune(sock)
-    return sock if context is None else context.wrap_socket(sock, server_hostname=broker.host)
+    try:
+        _tune(sock)
+        return sock if context is None else context.wrap_socket(sock, server_hostname=broker.host)
+    except ConnectionError as error:
+        sock.close()
+        raise ssl.SSLError(error.errno, "hung up during the handshake") from error
+    except BaseException:
+        sock.close()
+        raise
 
 
 def _tune(sock: socket.socket) -> None:

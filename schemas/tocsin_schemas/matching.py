@@ -16,7 +16,10 @@ def compile_pattern(pattern: Pattern) -> TextTest:
     """
     if isinstance(pattern, list):
         return frozenset(pattern).__contains__
-    matches = re.compile(pattern, re.DOTALL).fullmatch
+    try:
+        matches = re.compile(pattern, re.DOTALL).fullmatch
+    except (OverflowError, RecursionError) as error:  # a{9999999999}, ten thousand brackets
+        raise re.error(str(error)) from error
     return lambda text: matches(text) is not None
 
 

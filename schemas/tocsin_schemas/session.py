@@ -17,8 +17,9 @@ from typing import Final
 import paho.mqtt.client as mqtt
 
 from tocsin_schemas.backoff import backoff_seconds
-from tocsin_schemas.connection import Connection, ConnectionLostError, Handler, Received, Will
+from tocsin_schemas.connection import Connection, ConnectionLostError
 from tocsin_schemas.dial import Broker, drain, explain, wait
+from tocsin_schemas.handler import Handler, Received, Will
 
 __all__ = ["Broker", "Connection", "ConnectionLostError", "Handler", "Received", "Session", "Will"]
 

@@ -10,7 +10,7 @@ from tocsin_schemas.event import Counter, EpochSeconds, Payload
 class StatusPayload(Payload):
     """Whether a cluster's producer is connected, and how it stands."""
 
-    state: Literal["online", "offline"]
+    state: Literal["online", "offline"] = Field(description="Whether the producer is connected.")
     boot: Counter = Field(
         description="Boot of the producer, rising: an offline of an older boot than the last online is stale.",
     )

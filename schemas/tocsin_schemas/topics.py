@@ -17,9 +17,9 @@ CLUSTER_SCOPE: Final = "_cluster"
 CLUSTER_PATTERN: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 # MQTT forbids + # and NUL and separates by /; brokers that map topics to routing keys (RabbitMQ, NATS) give
-# a meaning to dots and refuse spaces; Mosquitto refuses control characters, surrogates and non-characters.
+# a meaning to . * > and refuse spaces; Mosquitto refuses control characters, surrogates and non-characters.
 _UNSAFE: Final = re.compile(
-    r"[/+#.\s\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]|[^\x00-\uffff]",
+    r"[/+#.*>\s\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]|[^\x00-\uffff]",
 )
 _LEVEL_LIMIT: Final = 253
 
@@ -70,7 +70,8 @@ def parse(root: str, topic: str) -> EventTopic | StatusTopic:
     """Tell what `topic` is for.
 
     Raises:
-        TopicError: it is not below `root`, its cluster is not a cluster's name, or its form is unknown.
+        TopicError: it is not below `root`, its cluster is not a cluster's name, a level is not safe, or its
+            form is unknown.
     """
     prefix = f"{root}/"
     if not topic.startswith(prefix):
@@ -80,6 +81,8 @@ def parse(root: str, topic: str) -> EventTopic | StatusTopic:
             raise TopicError("topic names no valid cluster")
         case [cluster, "status"]:
             return StatusTopic(cluster)
+        case [cluster, "event", *levels] if any(level != safe_level(level) for level in levels):
+            raise TopicError("topic has a level that no producer writes")
         case [cluster, "event", namespace, kind, reason]:
             return EventTopic(cluster, namespace, kind, reason)
     raise TopicError("topic is neither <cluster>/event/<namespace>/<kind>/<reason> nor <cluster>/status")

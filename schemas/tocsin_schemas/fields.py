@@ -1,0 +1,121 @@
+"""Kinds of values that configuration files have: durations, sizes, patterns, files and secrets."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, BeforeValidator, SecretStr
+
+from tocsin_schemas.document import found
+from tocsin_schemas.matching import Pattern, compile_pattern
+
+_DURATION: Final = re.compile(
+    r"(?=.)(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+(?:\.[0-9]+)?)s)?",
+)
+_SIZE: Final = re.compile(r"([0-9]+) ?(B|kB|KB|MB|GB|KiB|MiB|GiB)?")
+_UNITS: Final = {
+    "B": 1,
+    "kB": 1000,
+    "KB": 1000,
+    "MB": 1000**2,
+    "GB": 1000**3,
+    "KiB": 1024,
+    "MiB": 1024**2,
+    "GiB": 1024**3,
+}
+
+
+def _parse_duration(value: object) -> object:
+    if isinstance(value, timedelta):
+        return value
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"expected a duration such as 30s, 5m, 4h or 7d, found {found(value)}")
+    days, hours, minutes, seconds = match.groups(default="0")
+    try:
+        return timedelta(days=int(days), hours=int(hours), minutes=int(minutes), seconds=float(seconds))
+    except (OverflowError, ValueError) as error:  # ValueError: thousands of digits
+        raise ValueError(f"expected a duration of a few years at most, found {found(value)}") from error
+
+
+def _parse_size(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is None or len(match[1]) > 18:
+        raise ValueError(f"expected a size such as 512KiB or 10MB, found {found(value)}")
+    return int(match[1]) * _UNITS[match[2] or "B"]
+
+
+def _check_pattern(value: object) -> object:
+    """Check a pattern before pydantic does, which would tell of each alternative on its own."""
+    match value:
+        case str():
+            _check_expression(value)
+        case list():
+            for item in value:
+                _check_text(item)
+        case _:
+            expected = "expected a regular expression or a list of texts"
+            raise ValueError(f"{expected}, found {found(value)}{_quotes(value)}")
+    return value
+
+
+def _check_text(item: object) -> None:
+    if not isinstance(item, str):
+        message = f"expected a list of texts, found {found(item)} in it{_quotes(item)}"
+        raise ValueError(message)  # noqa: TRY004 - what pydantic reports to the user
+
+
+def _check_expression(pattern: str) -> None:
+    try:
+        compile_pattern(pattern)
+    except re.error as error:
+        hint = "; for any text write .*" if pattern.startswith("*") else ""
+        raise ValueError(f"expected a regular expression, found {pattern!r}: {error}{hint}") from error
+
+
+def _quotes(value: object) -> str:
+    return "" if value is None or isinstance(value, dict | list) else "; put it in quotes"
+
+
+def _check_readable(path: Path) -> Path:
+    """Read from the file once, so that a wrong path or mode is found now and not at the first alert.
+
+    Only what clearly is a path is repeated: the secret itself may have been written where its file belongs.
+    """
+    name = str(path) if path.is_absolute() else "the file"
+    try:
+        with path.open("rb") as file:
+            file.read(1)
+    except OSError as error:
+        raise ValueError(f"{name} cannot be read: {error.strerror}") from error
+    except ValueError as error:  # a NUL within it
+        raise ValueError("expected the path of a file") from error
+    return path
+
+
+#: A length of time, written like 30s, 5m, 1h30m or 7d.
+Duration = Annotated[timedelta, BeforeValidator(_parse_duration)]
+#: A number of bytes, written like 64KiB or 10MB.
+Size = Annotated[int, BeforeValidator(_parse_size)]
+#: A regular expression that compiles and must match the whole text, or a list of exact values.
+PatternField = Annotated[Pattern, BeforeValidator(_check_pattern)]
+#: A file that exists and can be read.
+ReadableFile = Annotated[Path, AfterValidator(_check_readable)]
+
+
+def read_secret(value: SecretStr | None, file: Path | None) -> str | None:
+    """Return a secret from where it is kept; the last line break of a file does not belong to it.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not UTF-8.
+    """
+    if file is None:
+        return value.get_secret_value() if value is not None else None
+    try:
+        return file.read_text(encoding="utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:  # it would show a byte of the secret
+        raise ValueError(f"{file} is not UTF-8") from None

@@ -1,0 +1,102 @@
+"""A real Mosquitto for tests: started on a free loopback port, stopped, killed, frozen."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from typing import Final, Self
+
+import pytest
+
+from tests.waiting import until
+
+#: A broker that believes everyone, and forgets everything when it ends.
+OPEN: Final = "listener {port} 127.0.0.1\nallow_anonymous true\n"
+_PLACES: Final = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin", "/opt/homebrew/opt/mosquitto/sbin")
+
+
+def executable() -> str:
+    """Return where Mosquitto is; without it the test is skipped, and fails in CI."""
+    found = shutil.which("mosquitto", path=os.pathsep.join((os.environ.get("PATH", ""), *_PLACES)))
+    if found is None and os.environ.get("CI"):
+        pytest.fail("Mosquitto is missing: in CI every test runs")
+    if found is None:
+        pytest.skip("Mosquitto is missing; install it with the system's package manager")
+    return found
+
+
+def free_port() -> int:
+    """Return a port of the loopback that nobody listens on just now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+class Mosquitto:
+    """A broker with a configuration of one's own.
+
+    Args:
+        folder: an empty folder of its own, where the configuration and the log are put.
+        configuration: as in mosquitto.conf; `{port}` stands for the port and `{folder}` for the folder.
+
+    As a context manager it runs from enter to exit.
+    """
+
+    def __init__(self, folder: Path, configuration: str = OPEN) -> None:
+        self.port = free_port()
+        self.log_file = folder / "mosquitto.log"
+        self._configuration_file = folder / "mosquitto.conf"
+        text = configuration.replace("{port}", str(self.port)).replace("{folder}", str(folder))
+        user = "user root\n" if os.geteuid() == 0 else ""  # it would give up root, and with it the folder
+        self._configuration_file.write_text(f"{user}log_dest stderr\nlog_type all\n{text}", encoding="utf-8")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        """Start it, and wait until it accepts connections."""
+        with self.log_file.open("ab") as log:
+            command = [executable(), "-c", str(self._configuration_file)]
+            self._process = subprocess.Popen(command, stderr=log, stdout=log)
+        until(self._accepts, within_seconds=10, otherwise="Mosquitto does not accept connections")
+        return self
+
+    def _accepts(self) -> bool:
+        if self._process is None or self._process.poll() is not None:
+            pytest.fail(f"Mosquitto did not start:\n{self.log()}")
+        try:
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    def log(self) -> str:
+        """Return all that it has logged so far."""
+        return self.log_file.read_text(encoding="utf-8", errors="replace")
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send it a signal: SIGSTOP freezes it, SIGCONT thaws it."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def stop(self) -> None:
+        """End it as an operator would, and wait."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as a power cut would, and wait."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.send_signal(signal.SIGCONT)
+            self._process.wait(10)
+            self._process = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
