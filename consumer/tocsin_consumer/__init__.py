@@ -1,0 +1,1 @@
+"""The receiving side: store, route, render and deliver what producers publish."""

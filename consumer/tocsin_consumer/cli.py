@@ -1,0 +1,225 @@
+"""The command `tocsin-consumer`."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NoReturn
+from zoneinfo import ZoneInfo
+
+import click
+from pydantic import ValidationError
+
+from tocsin_consumer.check import build_receivers, check_rendering, summary
+from tocsin_consumer.errors import ConsumerError
+from tocsin_consumer.event_file import find_event
+from tocsin_consumer.preview import preview_html, preview_text
+from tocsin_consumer.settings import ConsumerSettings, load_settings
+from tocsin_consumer.tail import Tail, follow, show_json, show_text
+from tocsin_schemas import __version__, logs, topics
+from tocsin_schemas.broker import BrokerSettings
+from tocsin_schemas.configuration import ConfigurationError, Document, explain
+
+DEFAULT_CONFIG: Final = "/etc/tocsin/consumer.yaml"
+#: What `preview` and `send-test` show when nothing else is asked for.
+_SAMPLE: Final = "back-off"
+_FAILED: Final = 1
+_UNUSABLE: Final = 2
+
+_config = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_CONFIG,
+    show_default=True,
+    envvar="TOCSIN_CONFIG",
+    help="Configuration file.",
+)
+_event = click.option(
+    "--event",
+    "event_name",
+    metavar="FILE|SAMPLE",
+    default=_SAMPLE,
+    show_default=True,
+    help="A file with a payload or a Kubernetes Event, or a built-in sample.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="tocsin-consumer")
+def main() -> None:
+    """Take the warnings of Kubernetes clusters from MQTT to where people look."""
+
+
+@main.command()
+@_config
+def run(config: Path) -> None:
+    """Receive, route and deliver until told to stop."""
+    from tocsin_consumer.run import run as run_consumer  # noqa: PLC0415 - the database is for this command only
+
+    settings = _load(config)
+    logs.configure(settings.log.level, settings.log.format)
+    with _consumer_errors():
+        sys.exit(run_consumer(settings, _stop_signal()))
+
+
+@main.command()
+@_config
+def check(config: Path) -> None:
+    """Check the configuration and render every sample, without connecting."""
+    with _configuration_errors():
+        settings, document = load_settings(config, os.environ)
+        check_rendering(build_receivers(settings).values(), document)
+    for line in summary(settings):
+        click.echo(line)
+    click.echo(f"{config} is fine")
+
+
+@main.command()
+@_config
+@_event
+@click.option("--receiver", "name", help="Only this receiver.")
+@click.option("--html", type=click.Path(path_type=Path), help="Draw the Feishu card into this file instead.")
+def preview(config: Path, event_name: str, name: str | None, html: Path | None) -> None:
+    """Show what receivers would be sent, without sending it."""
+    settings = _load(config)
+    chosen = [_named(settings, name)] if name else [receiver.name for receiver in settings.receivers]
+    built = build_receivers(settings)
+    with _consumer_errors():
+        notification = find_event(event_name)
+        if html is not None:
+            _write(html, preview_html(built[_first_feishu(settings, chosen)], notification))
+            return
+        for receiver in chosen:
+            for line in preview_text(built[receiver], notification):
+                click.echo(line)
+
+
+@main.command("send-test")
+@_config
+@_event
+@click.argument("receiver")
+def send_test(config: Path, event_name: str, receiver: str) -> None:
+    """Send one event to RECEIVER, and tell what the service answers."""
+    settings = _load(config)
+    chosen = build_receivers(settings)[_named(settings, receiver)]
+    try:
+        with _consumer_errors():
+            notification = find_event(event_name)
+            answer = chosen.deliver(chosen.render(notification))
+    finally:
+        chosen.close()
+    click.echo(f"{receiver}: {answer}")
+
+
+@main.command()
+@_config
+@click.option("--cluster", default="+", help="Only this cluster.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, as on the wire.")
+@click.option("--broker", "url", metavar="URL", help="A broker, instead of a configuration file.")
+@click.option("--username", help="Account at that broker.")
+@click.option("--password-file", help="File with its password.")
+@click.option("--ca-file", help="CA certificates to trust.")
+@click.option("--topic-root", default=topics.DEFAULT_ROOT, show_default=True, help="With --broker.")
+def tail(config: Path, cluster: str, *, as_json: bool, url: str | None, topic_root: str, **account: Any) -> None:
+    """Show live events from the broker; nothing is taken away from running consumers."""
+    if cluster != "+" and not topics.CLUSTER_PATTERN.fullmatch(cluster):
+        raise click.BadParameter("expected the name of a cluster", param_hint="--cluster")
+    if url is None:
+        settings = _load(config)
+        broker, topic_root = settings.broker, settings.topic_root
+        show = show_text(settings.time_zone, settings.language)
+    else:
+        broker = _broker(url, account)
+        show = show_text(ZoneInfo("UTC"), "en")
+    logs.configure("info", "text")
+    stop = _stop_signal()
+    handler = Tail(topic_root, cluster, show=show_json if as_json else show, echo=_echo(stop), complain=_complain)
+    follow(broker.connection(client_id=""), handler, stop)
+
+
+def _load(config: Path) -> ConsumerSettings:
+    with _configuration_errors():
+        return load_settings(config, os.environ)[0]
+
+
+def _broker(url: str, account: Mapping[str, str | None]) -> BrokerSettings:
+    """Return the broker that options describe."""
+    values = {"url": url} | {key: value for key, value in account.items() if value is not None}
+    try:
+        return BrokerSettings.model_validate(values)
+    except ValidationError as error:
+        document = Document("command line", values, {})
+        _give_up("\n".join(map(str, explain(error, BrokerSettings, document, {}))), _UNUSABLE)
+
+
+def _named(settings: ConsumerSettings, name: str) -> str:
+    names = [receiver.name for receiver in settings.receivers]
+    if name not in names:
+        raise click.UsageError(f"no receiver is called {name!r}; there are {', '.join(names)}")
+    return name
+
+
+def _first_feishu(settings: ConsumerSettings, names: Sequence[str]) -> str:
+    for receiver in settings.receivers:
+        if receiver.name in names and receiver.kind == "feishu":
+            return receiver.name
+    raise click.UsageError("--html draws the cards of feishu receivers, and none is chosen")
+
+
+def _write(path: Path, page: str) -> None:
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        _give_up(f"{path} cannot be written: {error.strerror}", _FAILED)
+
+
+def _stop_signal() -> threading.Event:
+    """Return an event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _echo(stop: threading.Event) -> Callable[[str], None]:
+    """Return what prints a line, and stops the command when nobody reads on."""
+
+    def echo(line: str) -> None:
+        try:
+            click.echo(line)
+        except BrokenPipeError:
+            # What is left in Python's buffer has to go somewhere at exit (docs.python.org, "SIGPIPE").
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            stop.set()
+
+    return echo
+
+
+def _complain(line: str) -> None:
+    click.echo(line, err=True)
+
+
+@contextmanager
+def _configuration_errors() -> Iterator[None]:
+    """Tell everything that is wrong with a configuration, and end."""
+    try:
+        yield
+    except ConfigurationError as error:
+        _give_up(str(error), _UNUSABLE)
+
+
+@contextmanager
+def _consumer_errors() -> Iterator[None]:
+    """Tell an error of the consumer's in a line, and end."""
+    try:
+        yield
+    except ConsumerError as error:
+        _give_up(str(error), _FAILED)
+
+
+def _give_up(text: str, code: int) -> NoReturn:
+    _complain(text)
+    sys.exit(code)

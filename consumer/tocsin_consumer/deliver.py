@@ -1,0 +1,233 @@
+"""One worker per receiver: takes its deliveries from the store, tries them, and notes what became of them."""
+
+import logging
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from tocsin_consumer.clock import Clock, utc_now
+from tocsin_consumer.errors import PermanentError, RenderError, StoreError, TemporaryError
+from tocsin_consumer.inert import one_line
+from tocsin_consumer.rate_limit import SlidingWindow
+from tocsin_consumer.receivers.receiver import Receiver
+from tocsin_consumer.retry import Backoff, GiveUp, after_failure, rest
+from tocsin_consumer.store import Delivery, Outcome, Store
+from tocsin_consumer.throttle import ThrottledLog
+from tocsin_schemas.backoff import backoff_seconds
+
+_log = logging.getLogger(__name__)
+
+#: Deliveries taken from the store at once.
+BATCH_LIMIT: Final = 100
+#: Outcomes are written down after at most this time: a kill repeats what was delivered since, and nothing else.
+SETTLE_SECONDS: Final = 0.1
+#: The longest sleep of a worker that has nothing to do; new deliveries wake it.
+IDLE_SECONDS: Final = 60.0
+
+
+@dataclass(slots=True)
+class DeliveryCounters:
+    """What became of a receiver's deliveries since the start."""
+
+    delivered: int = 0
+    failed_tries: int = 0
+    dead: int = 0
+
+    def __str__(self) -> str:
+        return f"delivered={self.delivered} failed_tries={self.failed_tries} dead={self.dead}"
+
+
+class Worker:
+    """Delivers to one receiver, so that it is alone with its failures.
+
+    A temporary failure makes the receiver rest, longer after each one in a row, and defers that delivery: the
+    next try is another event's, so one that can never succeed holds nothing up but its own later states.
+
+    Args:
+        receiver: where to deliver to.
+        store: where its deliveries are.
+        max_age: how long a delivery is tried.
+        clock: the time of day, aware; deliveries are due by it.
+        monotonic: seconds that never jump; pauses and rate limits go by it.
+        backoff: seconds to wait after a number of failures.
+    """
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        store: Store,
+        *,
+        max_age: timedelta,
+        clock: Clock = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
+        backoff: Backoff = backoff_seconds,
+    ) -> None:
+        self.counters = DeliveryCounters()
+        self._receiver = receiver
+        self._store = store
+        self._max_age = max_age
+        self._clock = clock
+        self._monotonic = monotonic
+        self._backoff = backoff
+        self._window = SlidingWindow(receiver.limits)
+        self._taken: deque[Delivery] = deque()
+        self._outcomes: list[Outcome] = []
+        self._unsettled_since = 0.0
+        self._failures = 0
+        self._resting_until = 0.0
+        self._troubles = 0
+        self._news = threading.Event()
+        self._dead_letters = ThrottledLog(_log)
+
+    @property
+    def name(self) -> str:
+        """The receiver's name."""
+        return self._receiver.name
+
+    def wake(self) -> None:
+        """There may be something to do; any thread may call this."""
+        self._news.set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Deliver until `stop` is set; whoever sets it calls `wake` as well."""
+        while not stop.is_set():
+            self._news.wait(self._guarded_step())
+            self._news.clear()
+        self._finish()
+
+    def step(self) -> float:
+        """Do the next thing, and return the seconds until there is another one: zero for at once.
+
+        Raises:
+            StoreError: nothing more is delivered until what was delivered is written down.
+        """
+        hold = self._hold_seconds()
+        if hold > 0 or not self._taken or self._monotonic() - self._unsettled_since >= SETTLE_SECONDS:
+            self._settle()
+        if hold > 0:
+            return hold
+        if not self._taken:
+            self._taken.extend(self._store.due(self.name, self._clock(), limit=BATCH_LIMIT))
+        if not self._taken:
+            return self._idle_seconds()
+        self._take_up(self._taken.popleft())
+        return 0.0
+
+    def _hold_seconds(self) -> float:
+        now = self._monotonic()
+        return max(self._resting_until - now, self._window.wait_seconds(now))
+
+    def _idle_seconds(self) -> float:
+        due_at = self._store.next_due_at(self.name)
+        if due_at is None:
+            return IDLE_SECONDS
+        return min(IDLE_SECONDS, max(0.0, (due_at - self._clock()).total_seconds()))
+
+    def _take_up(self, delivery: Delivery) -> None:
+        if not self._outcomes:
+            self._unsettled_since = self._monotonic()
+        if self._failures and self._age(delivery) > self._max_age:
+            reason = f"not delivered within {self._max_age}: the receiver does not work"
+            self._outcomes.append(self._bury(delivery, reason))
+        else:
+            self._outcomes.append(self._try(delivery))
+
+    def _try(self, delivery: Delivery) -> Outcome:
+        try:
+            rendering = self._receiver.render(delivery.notification)
+            self._window.note(self._monotonic())
+            answer = self._receiver.deliver(rendering)
+        except Exception as error:  # noqa: BLE001 - whatever a receiver raises is its own failure
+            return self._failed(delivery, error)
+        return self._delivered(delivery, answer)
+
+    def _delivered(self, delivery: Delivery, answer: str) -> Outcome:
+        if self._failures:
+            _log.info("receiver %s works again after %d failures", self.name, self._failures)
+        self._failures = 0
+        self.counters.delivered += 1
+        _log.debug("receiver %s: delivery %d: %s", self.name, delivery.id, answer)
+        return Outcome(delivery, "delivered", self._clock())
+
+    def _failed(self, delivery: Delivery, error: Exception) -> Outcome:
+        self.counters.failed_tries += 1
+        self._note_failure(error)
+        verdict = after_failure(
+            error,
+            delivery.attempts + 1,
+            age=self._age(delivery),
+            max_age=self._max_age,
+            backoff=self._backoff,
+        )
+        if isinstance(verdict, GiveUp):
+            return self._bury(delivery, verdict.reason)
+        now = self._clock()
+        return Outcome(delivery, "pending", now, reason=verdict.reason, due_at=now + verdict.delay)
+
+    def _note_failure(self, error: Exception) -> None:
+        """Let the receiver rest if it is the receiver that failed, and warn once per streak."""
+        if isinstance(error, PermanentError | RenderError):
+            return
+        self._failures += 1
+        self._resting_until = (
+            self._monotonic() + rest(error, self._failures, backoff=self._backoff).total_seconds()
+        )
+        if not isinstance(error, TemporaryError):
+            _log.error("receiver %s failed unexpectedly:\n%s", self.name, _frames(error))
+        elif self._failures == 1:
+            _log.warning("receiver %s: %s; trying again", self.name, error.reason)
+        else:
+            _log.debug("receiver %s: %s, %d times in a row", self.name, error.reason, self._failures)
+
+    def _bury(self, delivery: Delivery, reason: str) -> Outcome:
+        self.counters.dead += 1
+        event = delivery.notification.event
+        where = f"cluster {event.cluster}, event {one_line(event.uid)}"
+        self._dead_letters.error("dead letter: receiver %s: %s: %s", self.name, where, reason)
+        return Outcome(delivery, "dead", self._clock(), reason=reason)
+
+    def _age(self, delivery: Delivery) -> timedelta:
+        return self._clock() - delivery.created_at
+
+    def _settle(self) -> None:
+        """Write down what became of the deliveries since the last time."""
+        if self._outcomes:
+            self._store.settle(self._outcomes)
+            self._outcomes = []
+
+    def _finish(self) -> None:
+        try:
+            self._settle()
+        except StoreError as error:
+            _log.error(
+                "receiver %s: %d deliveries may be repeated at the next start: %s",
+                self.name,
+                len(self._outcomes),
+                error,
+            )
+
+    def _guarded_step(self) -> float:
+        try:
+            wait = self.step()
+        except Exception as error:  # noqa: BLE001 - the top of the thread
+            self._troubles += 1
+            self._log_trouble(error)
+            return self._backoff(self._troubles)
+        self._troubles = 0
+        return wait
+
+    def _log_trouble(self, error: Exception) -> None:
+        if not isinstance(error, StoreError):
+            _log.exception("receiver %s: its worker failed", self.name)
+        elif self._troubles == 1:
+            _log.warning("receiver %s waits for the store: %s", self.name, error)
+
+
+def _frames(error: Exception) -> str:
+    """Return where `error` was raised, without its text, which may hold a webhook's address."""
+    return "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__

@@ -1,0 +1,85 @@
+"""An event to try things on: a sample, a payload as it is on the wire, or an Event as Kubernetes has it."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from tocsin_consumer.clock import Clock, utc_now
+from tocsin_consumer.errors import EventFileError
+from tocsin_consumer.notification import Notification
+from tocsin_consumer.samples import samples
+from tocsin_schemas.event import EventPayload
+
+#: The cluster of an Event that comes without one.
+_CLUSTER = "example"
+
+
+def find_event(name: str, *, clock: Clock = utc_now) -> Notification:
+    """Return the sample called `name`, or else the event in the file of that name, as if it came now.
+
+    Raises:
+        EventFileError: there is no such sample or file, or it does not hold an event.
+    """
+    now = clock()
+    known = samples(now)
+    return known[name] if name in known else Notification(_read(Path(name), known), now)
+
+
+def _read(path: Path, known: Mapping[str, Notification]) -> EventPayload:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(value, dict):
+            raise EventFileError(f"{path} holds no event: expected an object")
+        return EventPayload.model_validate(value if "v" in value else from_kubernetes(value))
+    except FileNotFoundError as error:
+        raise EventFileError(f"{path} is neither a file nor a sample; samples: {', '.join(known)}") from error
+    except OSError as error:
+        raise EventFileError(f"{path} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise EventFileError(f"{path} holds no event: {where}: {first['msg']}") from error
+    except (ValueError, RecursionError) as error:
+        raise EventFileError(f"{path} is not JSON: {error}") from error
+
+
+def from_kubernetes(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the wire's form of an Event of core/v1, or of the notification of a watch that holds one."""
+    event = _object(value, "object") or value
+    metadata, involved, series = (_object(event, key) for key in ("metadata", "involvedObject", "series"))
+    source = _object(event, "source")
+    created = metadata.get("creationTimestamp")
+    first, last, once = event.get("firstTimestamp"), event.get("lastTimestamp"), event.get("eventTime")
+    fields = {
+        "v": 1,
+        "cluster": _CLUSTER,
+        "type": event.get("type"),
+        "reason": event.get("reason"),
+        "kind": involved.get("kind"),
+        "ns": involved.get("namespace"),
+        "name": involved.get("name"),
+        "field": involved.get("fieldPath"),
+        "msg": event.get("message"),
+        "count": series.get("count") or event.get("count") or 1,
+        "first": _epoch(first or once or created),
+        "last": _epoch(series.get("lastObservedTime") or last or once or first or created),
+        "from": source.get("component") or event.get("reportingComponent"),
+        "node": source.get("host"),
+        "uid": metadata.get("uid"),
+        "boot": 0,
+        "seq": 0,
+    }
+    return {key: field for key, field in fields.items() if field is not None}
+
+
+def _object(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = value.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _epoch(timestamp: Any) -> int | None:
+    return None if timestamp is None else int(datetime.fromisoformat(str(timestamp)).timestamp())

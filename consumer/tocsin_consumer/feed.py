@@ -1,0 +1,95 @@
+"""The thread that takes messages from the inbox through the pipeline and back for their acknowledgement."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from tocsin_consumer.errors import StoreError
+from tocsin_consumer.inbox import Arrival, Inbox
+from tocsin_consumer.pipeline import Pipeline
+from tocsin_schemas.backoff import backoff_seconds
+
+_log = logging.getLogger(__name__)
+
+#: Messages that share a commit: what has gathered while the last commit was under way, at most so many.
+BATCH_LIMIT: Final = 500
+_IDLE_SECONDS: Final = 0.5
+
+
+class Feed:
+    """Feeds the pipeline in batches, one commit each, and survives whatever comes of it.
+
+    A store that fails keeps the batch waiting, unacknowledged, however long it takes. A message that fails
+    the pipeline for a reason of its own becomes a dead letter, and those around it go on.
+
+    Args:
+        inbox: where messages come from.
+        pipeline: where they go.
+        acknowledge: called with what is stored.
+        wait: waits for some seconds or until we are to stop, and tells whether we are.
+        backoff: seconds to wait after a number of failures of the store.
+    """
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        pipeline: Pipeline,
+        *,
+        acknowledge: Callable[[Sequence[Arrival]], None],
+        backoff: Callable[[int], float] = backoff_seconds,
+    ) -> None:
+        self._inbox = inbox
+        self._pipeline = pipeline
+        self._acknowledge = acknowledge
+        self._backoff = backoff
+
+    def run(self, stop: threading.Event) -> None:
+        """Feed until `stop` is set and the inbox is empty."""
+        while not stop.is_set() or len(self._inbox):
+            try:
+                self.step(stop.wait)
+            except Exception:  # noqa: BLE001 - the top of the thread
+                _log.exception("a batch failed; the broker sends it again after the next connection")
+
+    def step(self, wait: Callable[[float], bool]) -> None:
+        """Take one batch through; `wait` waits some seconds, and tells whether we are to stop."""
+        batch = self._inbox.take(BATCH_LIMIT, timeout=_IDLE_SECONDS)
+        if batch:
+            self._store(batch, wait)
+
+    def _store(self, batch: Sequence[Arrival], wait: Callable[[float], bool]) -> None:
+        try:
+            stored = self._persist(lambda: self._pipeline.process(batch), wait)
+        except Exception as error:  # noqa: BLE001 - one bad message must not end the feed
+            _log.exception("a batch of %d messages failed", len(batch))
+            self._isolate(batch, f"internal error: {type(error).__name__}", wait)
+        else:
+            if stored:
+                self._acknowledge(batch)
+
+    def _isolate(self, batch: Sequence[Arrival], reason: str, wait: Callable[[float], bool]) -> None:
+        """Take the messages of a batch that failed one by one, and bury the one that is to blame."""
+        if len(batch) > 1:
+            for arrival in batch:
+                self._store([arrival], wait)
+        elif self._persist(lambda: self._pipeline.reject(batch[0], reason), wait):
+            self._acknowledge(batch)
+
+    def _persist(self, action: Callable[[], None], wait: Callable[[float], bool]) -> bool:
+        """Repeat `action` until the store does it; return False if we are to stop before it did."""
+        failures = 0
+        while True:
+            try:
+                action()
+            except StoreError as error:
+                failures += 1
+                (_log.warning if failures == 1 else _log.debug)(
+                    "%s; nothing is acknowledged until it works", error
+                )
+                if wait(self._backoff(failures)):
+                    return False
+            else:
+                if failures:
+                    _log.info("the store works again after %d failures", failures)
+                return True

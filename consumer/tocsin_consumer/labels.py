@@ -1,0 +1,59 @@
+"""The words of the built-in texts, in every language that a receiver may speak."""
+
+from datetime import timedelta
+from typing import Final, Literal
+
+Language = Literal["zh", "en"]
+
+#: Language → what is said → how. Units of time have their number in front.
+LABELS: Final[dict[Language, dict[str, str]]] = {
+    "zh": {
+        "critical": "严重",
+        "warning": "警告",
+        "info": "提示",
+        "recovered": "恢复",
+        "at": "时间",
+        "first": "首次",
+        "last": "最近",
+        "received": "收到",
+        "delayed": "迟到",
+        "container": "容器",
+        "node": "节点",
+        "days": "{} 天",
+        "hours": "{} 小时",
+        "minutes": "{} 分钟",
+        "seconds": "{} 秒",
+    },
+    "en": {
+        "critical": "critical",
+        "warning": "warning",
+        "info": "info",
+        "recovered": "recovered",
+        "at": "At",
+        "first": "First",
+        "last": "Last",
+        "received": "Received",
+        "delayed": "late by",
+        "container": "container",
+        "node": "node",
+        "days": "{} d",
+        "hours": "{} h",
+        "minutes": "{} min",
+        "seconds": "{} s",
+    },
+}
+
+_UNITS: Final = (("days", 86400), ("hours", 3600), ("minutes", 60), ("seconds", 1))
+
+
+def duration(length: timedelta, language: Language) -> str:
+    """Return `length` in at most two neighbouring units, rounded down: `2 h 5 min`, `2 小时 5 分钟`, `0 s`."""
+    left = max(0, int(length.total_seconds()))
+    numbers = []
+    for _, seconds in _UNITS:
+        number, left = divmod(left, seconds)
+        numbers.append(number)
+    start = next((index for index, number in enumerate(numbers) if number), len(_UNITS) - 1)
+    labels = LABELS[language]
+    shown = [(name, number) for (name, _), number in zip(_UNITS, numbers, strict=True)][start : start + 2]
+    return " ".join(labels[name].format(number) for name, number in shown if number or len(shown) == 1)

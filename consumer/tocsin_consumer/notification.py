@@ -1,0 +1,20 @@
+"""What a receiver is told about."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from tocsin_schemas.event import EventPayload
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One state of one event, and when the consumer received it (aware UTC)."""
+
+    event: EventPayload
+    received_at: datetime
+
+    @property
+    def delay(self) -> timedelta:
+        """How long after its last occurrence the event arrived; never negative, whatever the clocks say."""
+        delay = self.received_at.timestamp() - self.event.last
+        return timedelta(seconds=max(0.0, delay))

@@ -1,0 +1,197 @@
+"""One HTTP request to a webhook, and what its answer means: the only module that touches requests.
+
+The address of a webhook is a password. The exceptions of requests and urllib3 carry it, so none of them is
+let out, not even as the cause of another; and urllib3 logs it for each request, so urllib3 is kept quiet.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import requests
+
+from tocsin_consumer.errors import DeliveryError, PermanentError, TemporaryError
+
+#: Nothing that a webhook answers is worth more bytes.
+_ANSWER_LIMIT: Final = 64 * 1024
+_CONNECT_TIMEOUT: Final = timedelta(seconds=10)
+#: A service that asks to stay away for longer is asked again after this.
+_LONGEST_RETRY_AFTER: Final = timedelta(hours=1)
+
+#: Statuses that another try may change; so may every 5xx. All others are final (RFC 9110, RFC 8470, RFC 6585).
+_TEMPORARY: Final = {408: "request timeout", 425: "too early", 429: "too many requests"}
+
+#: What went wrong before there was an answer, the special before the general. Another try may help.
+_FAILURES: Final = (
+    (requests.exceptions.SSLError, "TLS failed"),
+    (requests.exceptions.ProxyError, "the proxy failed"),
+    (requests.exceptions.ConnectTimeout, "no connection in time"),
+    (requests.exceptions.Timeout, "no answer in time"),
+    (requests.exceptions.ConnectionError, "connection failed"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a service answered; the names of headers are in lower case."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The body as text, whatever it is."""
+        return self.body.decode("utf-8", "replace")
+
+
+class Webhook:
+    """Somewhere to send requests to, over connections that are kept.
+
+    Args:
+        url: the address; a secret.
+        timeout: how long to wait for an answer.
+        ca_file: CA certificates to trust instead of the system's.
+        session: what sends; its own by default.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: timedelta,
+        ca_file: Path | None = None,
+        session: requests.Session | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        logging.getLogger("urllib3").setLevel(logging.CRITICAL)  # it logs addresses at DEBUG and at WARNING
+        self._url = url
+        self._timeout = timeout
+        self._verify: bool | str = True if ca_file is None else str(ca_file)
+        self._session = session or requests.Session()
+        self._session.auth = requests.utils.get_auth_from_url(url) if urlsplit(url).username else _no_auth
+        self._clock = clock
+
+    def send(self, body: bytes, *, method: str = "POST", headers: Mapping[str, str]) -> Answer:
+        """Send one request and return the answer, whatever its status.
+
+        Redirects are not followed: they would carry secrets to where nobody has sent them.
+
+        Raises:
+            TemporaryError: no answer came, or not in time.
+            PermanentError: it is no request that could be sent.
+        """
+        outcome = self._try(body, method, headers)
+        if isinstance(outcome, DeliveryError):
+            raise outcome  # here, outside of the handler, no exception with the address hangs on it
+        return outcome
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def _try(self, body: bytes, method: str, headers: Mapping[str, str]) -> Answer | DeliveryError:
+        try:
+            with self._session.request(
+                method,
+                self._url,
+                data=body,
+                headers={name: value.encode() for name, value in headers.items()},
+                timeout=(min(self._timeout, _CONNECT_TIMEOUT).total_seconds(), self._timeout.total_seconds()),
+                allow_redirects=False,
+                verify=self._verify,
+                stream=True,
+            ) as response:
+                lower = {name.lower(): value for name, value in response.headers.items()}
+                return Answer(response.status_code, self._read(response), lower)
+        except (requests.RequestException, OSError, ValueError) as error:
+            return _failure(error)
+
+    def _read(self, response: requests.Response) -> bytes:
+        """Return the body up to the limit and the timeout.
+
+        Where it breaks off, the rest is missing: the status is known by then, and sending again is no remedy.
+        """
+        deadline = self._clock() + self._timeout.total_seconds()
+        body = bytearray()
+        with suppress(requests.RequestException):
+            for chunk in response.iter_content(1024):
+                body += chunk
+                if len(body) >= _ANSWER_LIMIT or self._clock() > deadline:
+                    break
+        return bytes(body[:_ANSWER_LIMIT])
+
+
+def check_status(answer: Answer, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    """Return when `answer` is a success.
+
+    Raises:
+        TemporaryError: with the time that the service asks to stay away for.
+        PermanentError: another try would fail the same way.
+    """
+    status = answer.status
+    if 200 <= status < 300:
+        return
+    if status in _TEMPORARY or status >= 500:
+        words = f" ({_TEMPORARY[status]})" if status in _TEMPORARY else ""
+        raise TemporaryError(f"HTTP {status}{words}", retry_after=retry_after(answer, now()))
+    if 300 <= status < 400:
+        raise PermanentError(f"HTTP {status}: it redirects; configure the address that it redirects to")
+    raise PermanentError(f"HTTP {status}")
+
+
+def retry_after(answer: Answer, now: datetime) -> timedelta | None:
+    """Return how long the service asks to stay away, at most an hour; None when it does not say.
+
+    `Retry-After` has seconds or a date (RFC 9110, 10.2.3); Feishu's gateway has `x-ogw-ratelimit-reset`, seconds.
+    """
+    for name in ("retry-after", "x-ogw-ratelimit-reset"):
+        seconds = _seconds(answer.headers.get(name, ""), now)
+        if seconds is not None:
+            return timedelta(seconds=min(max(0.0, seconds), _LONGEST_RETRY_AFTER.total_seconds()))
+    return None
+
+
+def _seconds(value: str, now: datetime) -> float | None:
+    if value.strip().isdecimal():
+        return float(value)
+    try:
+        at = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now.timestamp()
+
+
+def _failure(error: Exception) -> DeliveryError:
+    """Return what `error` means, told without what it says: that has the address in it."""
+    for kind, words in _FAILURES:
+        if isinstance(error, kind):
+            reason = _system_reason(error)
+            return TemporaryError(f"{words}: {reason}" if reason else words)
+    if isinstance(error, requests.RequestException | ValueError):
+        return PermanentError("cannot be sent: the url or a header is malformed")
+    return TemporaryError("connection failed")
+
+
+def _system_reason(error: BaseException) -> str | None:
+    """Return the words of the operating system or of OpenSSL at the root of `error`: they hold no address."""
+    seen: list[BaseException] = [error]
+    for one in seen:
+        if isinstance(one, OSError) and one.strerror and not isinstance(one, requests.RequestException):
+            return one.strerror
+        inner = (*one.args, getattr(one, "reason", None), one.__cause__, one.__context__)
+        seen += [cause for cause in inner if isinstance(cause, BaseException) and cause not in seen]
+    return None
+
+
+def _no_auth(request: Any) -> Any:
+    """Keep requests from sending an account that it finds for the host in ~/.netrc."""
+    return request

@@ -1,0 +1,96 @@
+"""Standard output: a line or two for people, or one JSON object a line for machines."""
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Final, TextIO
+from zoneinfo import ZoneInfo
+
+from tocsin_consumer.errors import TemporaryError
+from tocsin_consumer.inert import one_line
+from tocsin_consumer.labels import Language, duration
+from tocsin_consumer.notification import Notification
+from tocsin_consumer.receiver_settings import StdoutSettings
+from tocsin_consumer.receivers.receiver import RateLimit, Rendering
+from tocsin_consumer.render import Template, View, document, to_json
+
+#: Severity → SGR parameters (ECMA-48).
+_COLOURS: Final = {"critical": "1;31", "warning": "33", "info": "36", "recovered": "32"}
+_INDENT: Final = "    "
+
+
+class StdoutReceiver:
+    """Writes to standard output, coloured on a terminal unless NO_COLOR is set (no-color.org)."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: StdoutSettings,
+        *,
+        time_zone: ZoneInfo,
+        language: Language,
+        limits: tuple[RateLimit, ...] = (),
+        stream: TextIO | None = None,
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._name = name
+        self._limits = limits
+        self._json = settings.format == "json"
+        self._template = Template(settings.template, escape=one_line) if settings.template is not None else None
+        self._time_zone = time_zone
+        self._language = language
+        self._stream = stream or sys.stdout
+        self._coloured = self._stream.isatty() and not environment.get("NO_COLOR")
+
+    @property
+    def name(self) -> str:
+        """The name that routes know it by."""
+        return self._name
+
+    @property
+    def limits(self) -> tuple[RateLimit, ...]:
+        """None but what is configured."""
+        return self._limits
+
+    def render(self, notification: Notification) -> Rendering:
+        """Return the text without the line break at its end.
+
+        Raises:
+            RenderError: the template does not fit the event.
+        """
+        if self._json:
+            return Rendering(to_json(document(notification)), "application/json")
+        view = View.of(notification, self._time_zone, language=self._language)
+        text = self._template.render(view) if self._template else describe(view, coloured=self._coloured)
+        return Rendering(text, "text/plain")
+
+    def deliver(self, rendering: Rendering) -> str:
+        """Write it.
+
+        Raises:
+            TemporaryError: nobody takes it.
+        """
+        encoding = self._stream.encoding or "utf-8"
+        text = rendering.content.encode(encoding, "backslashreplace").decode(encoding)
+        try:
+            self._stream.write(f"{text}\n")
+            self._stream.flush()
+        except OSError as error:
+            raise TemporaryError(f"standard output takes nothing: {error.strerror}") from error
+        return "written"
+
+    def close(self) -> None:
+        """Leave standard output open: others write to it as well."""
+
+
+def describe(view: View, *, coloured: bool) -> str:
+    """Return an event in a line, with its message indented below."""
+    late = f" ({view.labels['delayed']} {duration(view.delay, view.language)})" if view.delay else ""
+    level = f"{view.severity_label:<9}"
+    if coloured:
+        level = f"\x1b[{_COLOURS[view.severity]}m{level}\x1b[0m"
+    times = f" {view.times}" if view.times else ""
+    head = one_line(f"{view.cluster}  {view.kind} {view.title}{times}{late}")
+    lines = [f"{view.last_at:%Y-%m-%d %H:%M:%S} {level} {head}"]
+    lines += [f"{_INDENT}{line}" for line in view.message.splitlines() if line.strip()]
+    return "\n".join(lines)

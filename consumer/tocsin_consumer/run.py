@@ -1,0 +1,187 @@
+"""What the running consumer consists of, and the order in which it starts and stops."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import Final
+
+from tocsin_consumer.check import build_receivers
+from tocsin_consumer.clock import Clock, utc_now
+from tocsin_consumer.deliver import Worker
+from tocsin_consumer.errors import StoreError
+from tocsin_consumer.feed import Feed
+from tocsin_consumer.inbox import MESSAGE_LIMIT, Arrival, Inbox
+from tocsin_consumer.intake import Intake
+from tocsin_consumer.pipeline import Pipeline
+from tocsin_consumer.route import Route
+from tocsin_consumer.settings import ConsumerSettings
+from tocsin_consumer.store import Store
+from tocsin_schemas.session import Session
+
+_log = logging.getLogger(__name__)
+
+#: How long each part may take to stop, within the 30 s that Kubernetes and systemd's usual settings grant.
+DRAIN_SECONDS: Final = 5.0
+DISCONNECT_SECONDS: Final = 5.0
+DELIVER_SECONDS: Final = 15.0
+
+_LOOK_SECONDS: Final = 1.0
+_PURGE_EVERY_SECONDS: Final = 3600.0
+_PURGE_LIMIT: Final = 5000
+
+
+class _Job:
+    """A thread with one job, and the event that ends it."""
+
+    def __init__(self, name: str, run: Callable[[threading.Event], None], wake: Callable[[], None]) -> None:
+        self.name = name
+        self._stop = threading.Event()
+        self._wake = wake
+        self._thread = threading.Thread(target=run, args=(self._stop,), name=name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def ask_to_stop(self) -> None:
+        self._stop.set()
+        self._wake()
+
+    def join(self, timeout: float) -> bool:
+        """Wait for the end, and tell whether it came."""
+        self._thread.join(max(0.0, timeout))
+        return not self._thread.is_alive()
+
+
+class Consumer:
+    """All parts, wired.
+
+    Args:
+        settings: the configuration.
+        clock: the time of day.
+
+    Raises:
+        StoreError: the store cannot be used.
+    """
+
+    def __init__(self, settings: ConsumerSettings, *, clock: Clock = utc_now) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._store = Store(settings.store)
+        self._receivers = build_receivers(settings)
+        self._workers = {
+            configured.name: Worker(
+                self._receivers[configured.name], self._store, max_age=configured.max_age, clock=clock
+            )
+            for configured in settings.receivers
+        }
+        self._inbox = Inbox()
+        self._intake = Intake(settings.topic_root, self._inbox, clock=clock)
+        self._session = Session(
+            settings.broker.connection(client_id=settings.client_id), self._intake, receive_maximum=MESSAGE_LIMIT
+        )
+        self.pipeline = Pipeline(
+            settings.topic_root, Route(settings.route), store=self._store, notify=self._wake_workers, clock=clock
+        )
+        feed = Feed(self._inbox, self.pipeline, acknowledge=self._acknowledge)
+        self._deliver_jobs = [
+            _Job(f"deliver-{name}", worker.run, worker.wake) for name, worker in self._workers.items()
+        ]
+        self._feed_job = _Job("pipeline", feed.run, self._inbox.wake)
+        self._session_job = _Job("mqtt", self._session.run, self._session.wake)
+        self._next_purge = time.monotonic()
+
+    def start(self) -> None:
+        """Start from the end to the beginning: who receives before who sends."""
+        self._bury_orphans()
+        for job in self._jobs():
+            job.start()
+
+    def look_after(self) -> bool:
+        """Forget what is old, and tell whether every thread is alive."""
+        if time.monotonic() >= self._next_purge:
+            finished = self._purge() < _PURGE_LIMIT
+            self._next_purge = time.monotonic() + (_PURGE_EVERY_SECONDS if finished else 0.0)
+        return all(job.is_alive() for job in self._jobs())
+
+    def stop(self) -> bool:
+        """Stop from the beginning to the end, and tell whether nothing was cut short.
+
+        What was received is stored and acknowledged before the session ends; what is not delivered yet is for
+        the next start.
+        """
+        self._intake.close()
+        clean = _end([self._feed_job], DRAIN_SECONDS)
+        # A session that hangs in an attempt to connect has nothing left to say.
+        clean = (_end([self._session_job], DISCONNECT_SECONDS) or not self._intake.connected) and clean
+        clean = _end(self._deliver_jobs, DELIVER_SECONDS) and clean
+        self._report()
+        if clean:
+            self._close()
+        return clean
+
+    def _jobs(self) -> list[_Job]:
+        return [*self._deliver_jobs, self._feed_job, self._session_job]
+
+    def _wake_workers(self, names: Collection[str]) -> None:
+        for name in names:
+            self._workers[name].wake()
+
+    def _acknowledge(self, arrivals: Sequence[Arrival]) -> None:
+        self._intake.hand_back(arrivals)
+        self._session.wake()
+
+    def _bury_orphans(self) -> None:
+        buried = self._store.bury_all_but(
+            self._workers.keys(), "the receiver is no longer in the configuration", now=self._clock()
+        )
+        if buried:
+            _log.error("%d deliveries to receivers no longer in the configuration are dead letters now", buried)
+
+    def _purge(self) -> int:
+        """Forget some of what is old and return how much: little enough to stop in between."""
+        try:
+            return self._store.purge(self._clock() - self._settings.retention, limit=_PURGE_LIMIT)
+        except StoreError as error:
+            _log.warning("what is old could not be forgotten: %s", error)
+            return 0
+
+    def _report(self) -> None:
+        _log.info("messages: %s", self.pipeline.counters)
+        for name, worker in self._workers.items():
+            _log.info("receiver %s: %s", name, worker.counters)
+
+    def _close(self) -> None:
+        for receiver in self._receivers.values():
+            receiver.close()
+        self._store.close()
+
+
+def _end(jobs: Sequence[_Job], seconds: float) -> bool:
+    """Stop `jobs` together, and tell whether all of them ended in time."""
+    for job in jobs:
+        job.ask_to_stop()
+    deadline = time.monotonic() + seconds
+    late = [job.name for job in jobs if not job.join(deadline - time.monotonic())]
+    if late:
+        _log.error("cut short, did not end within %g s: %s", seconds, ", ".join(late))
+    return not late
+
+
+def run(settings: ConsumerSettings, stop: threading.Event) -> int:
+    """Run until `stop` is set, and return the exit code: 0 when clean, 1 when something was cut short.
+
+    Raises:
+        StoreError: the store cannot be used.
+    """
+    consumer = Consumer(settings)
+    consumer.start()
+    healthy = True
+    while healthy and not stop.wait(_LOOK_SECONDS):
+        healthy = consumer.look_after()
+    if not healthy:
+        _log.critical("a thread has ended that should not; stopping")
+    return 0 if consumer.stop() and healthy else 1

@@ -1,0 +1,171 @@
+"""Events to try templates, cards and receivers on: what clusters really say, and what an attacker might."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any, Final
+
+from tocsin_consumer.notification import Notification
+from tocsin_schemas.event import EventPayload
+
+_NOW: Final = datetime(2026, 11, 23, 19, 18, 54, tzinfo=UTC)
+_SCHEDULING: Final = (
+    "0/3 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/unreachable: }, "
+    "2 Insufficient memory. preemption: 0/3 nodes are available: 1 Preemption is not helpful for scheduling, "
+    "2 No preemption victims found for incoming pod."
+)
+_HOSTILE: Final = (
+    '<at id=all></at> <at user_id="all">everybody</at> **bold** [prize](https://evil.example) <b>x</b> '
+    "<font color='red'>red</font> \x1b[31mred\x1b[0m \u202eesrever\nsecond line {{ 7 * 7 }} ```code``` "
+    '<script>alert(1)</script> & &#60; \\ "quoted" $(reboot)'
+)
+
+#: Name → seconds from the first to the last occurrence, seconds from there to its arrival, fields of the event.
+_SAMPLES: Final[dict[str, tuple[int, int, dict[str, Any]]]] = {
+    "back-off": (
+        5534,
+        2,
+        {
+            "type": "Warning",
+            "reason": "BackOff",
+            "kind": "Pod",
+            "ns": "production",
+            "name": "api-7c9f6d5b8-x2x7p",
+            "field": "spec.containers{api}",
+            "msg": "Back-off restarting failed container api in pod api-7c9f6d5b8-x2x7p_production(6f1c0d8e)",
+            "count": 14,
+            "from": "kubelet",
+            "node": "pi-3",
+        },
+    ),
+    "node-not-ready": (
+        0,
+        1,
+        {
+            "type": "Normal",
+            "reason": "NodeNotReady",
+            "kind": "Node",
+            "name": "pi-3",
+            "msg": "Node pi-3 status is now: NodeNotReady",
+            "count": 1,
+            "from": "node-controller",
+        },
+    ),
+    "node-ready": (
+        0,
+        1,
+        {
+            "type": "Normal",
+            "reason": "NodeReady",
+            "kind": "Node",
+            "name": "pi-3",
+            "msg": "Node pi-3 status is now: NodeReady",
+            "count": 1,
+            "from": "kubelet",
+            "node": "pi-3",
+        },
+    ),
+    "failed-scheduling": (
+        920,
+        3,
+        {
+            "type": "Warning",
+            "reason": "FailedScheduling",
+            "kind": "Pod",
+            "ns": "production",
+            "name": "billing-6d9f7c5d4b-q8wzn",
+            "msg": _SCHEDULING,
+            "count": 4,
+            "from": "default-scheduler",
+        },
+    ),
+    "image-pull": (
+        66,
+        1,
+        {
+            "type": "Warning",
+            "reason": "Failed",
+            "kind": "Pod",
+            "ns": "sensors",
+            "name": "gateway-0",
+            "field": "spec.containers{gateway}",
+            "msg": (
+                'Failed to pull image "registry.example.com/iot/gateway:2.4.1": rpc error: code = NotFound '
+                "desc = failed to pull and unpack image: not found"
+            ),
+            "count": 3,
+            "from": "kubelet",
+            "node": "pi-1",
+        },
+    ),
+    "held-back": (
+        0,
+        7534,
+        {
+            "type": "Warning",
+            "reason": "FailedMount",
+            "kind": "Pod",
+            "ns": "sensors",
+            "name": "recorder-0",
+            "msg": 'MountVolume.SetUp failed for volume "cfg" : configmap "recorder" not found',
+            "count": 1,
+            "from": "kubelet",
+            "node": "pi-2",
+        },
+    ),
+    "hostile": (
+        0,
+        1,
+        {
+            "type": "Warning",
+            "reason": "Unhealthy",
+            "kind": "Pod",
+            "ns": "default",
+            "name": "web-0",
+            "msg": _HOSTILE,
+            "count": 1,
+            "from": "kubelet",
+            "node": "pi-1",
+            "added_later": {"by": "a newer producer"},
+        },
+    ),
+    "long-message": (
+        0,
+        1,
+        {
+            "type": "Warning",
+            "reason": "FailedCreatePodSandBox",
+            "kind": "Pod",
+            "ns": "kube-system",
+            "name": "coredns-7b98449c4-8wxkz",
+            "msg": ("Failed to create pod sandbox: " + "网络插件尚未就绪。" * 1200)[:10240],
+            "count": 1,
+            "from": "kubelet",
+            "node": "pi-2",
+        },
+    ),
+}
+
+
+def samples(now: datetime = _NOW) -> Mapping[str, Notification]:
+    """Return the samples by name, each as if it had arrived at `now` (aware)."""
+    named = ((name, _notification(name, number, now)) for number, name in enumerate(_SAMPLES, start=1))
+    return MappingProxyType(dict(named))
+
+
+def _notification(name: str, number: int, now: datetime) -> Notification:
+    lasting, delay, fields = _SAMPLES[name]
+    last = now - timedelta(seconds=delay)
+    event = EventPayload.model_validate(
+        {
+            "v": 1,
+            "cluster": "edge-042",
+            "first": int(last.timestamp()) - lasting,
+            "last": int(last.timestamp()),
+            "uid": f"00000000-0000-4000-8000-{number:012}",
+            "boot": 17,
+            "seq": 800 + number,
+            **fields,
+        },
+    )
+    return Notification(event, now)

@@ -1,0 +1,198 @@
+"""The consumer's configuration file."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Final
+from urllib.parse import unquote, urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from tocsin_consumer.labels import Language
+from tocsin_consumer.receiver_settings import ReceiverSettings, TimeZone
+from tocsin_schemas import configuration, logs, topics
+from tocsin_schemas.broker import BrokerSettings
+from tocsin_schemas.configuration import Document, Duration, Location, PatternField, Settings
+
+_LATER: Final = "is not done by this version yet; remove the key"
+#: Keys of the design that would do nothing yet: a key that does nothing is never accepted.
+_PLANNED: Final = {
+    "presence": f"telling that a cluster is silent {_LATER}",
+    "http": f"serving metrics and probes {_LATER}",
+    "inhibit": f"inhibition {_LATER}",
+    "silences": f"silencing {_LATER}",
+    **dict.fromkeys(("group_by", "group_wait", "group_interval", "repeat_interval"), f"grouping {_LATER}"),
+}
+
+
+def _check_topic_root(root: str) -> str:
+    if not root or any(level != topics.safe_level(level) for level in root.split("/")):
+        raise ValueError("expected topic levels such as k8s/v1, without wildcards, dots and spaces")
+    return root
+
+
+def _check_store(url: str) -> str:
+    """Accept a file of SQLite's; the value is not repeated, since a database's url may hold a password."""
+    if urlsplit(url).scheme != "sqlite":
+        raise ValueError(
+            "expected an SQLite url such as sqlite:////var/lib/tocsin/tocsin.db; this version knows no other store"
+        )
+    if unquote(urlsplit(url).path).strip("/") in ("", ":memory:"):
+        raise ValueError("expected the path of a file behind sqlite:///; memory would forget at each restart")
+    return url
+
+
+class MatchSettings(Settings):
+    """Fields of an event, all of which have to match: text is an anchored regular expression, a list exact values.
+
+    A field that an event lacks is empty. An object without a namespace, such as a Node, is in `_cluster`, as
+    it is in topics.
+    """
+
+    cluster: PatternField | None = None
+    namespace: PatternField | None = None
+    type: PatternField | None = Field(default=None, description="Normal or Warning.")
+    reason: PatternField | None = None
+    kind: PatternField | None = Field(default=None, description="Kind of the involved object, such as Pod.")
+    name: PatternField | None = Field(default=None, description="Name of the involved object.")
+    component: PatternField | None = Field(default=None, description="Who reported it, such as kubelet.")
+    node: PatternField | None = None
+    message: PatternField | None = None
+    field: PatternField | None = Field(default=None, description="Part of the object: spec.containers{api}.")
+    severity: PatternField | None = Field(default=None, description="critical, warning, info or recovered.")
+
+
+class RouteSettings(Settings):
+    """A node of the routing tree; what it does not say, it has from the node above."""
+
+    receivers: list[str] | None = Field(default=None, description="Whom to tell; an empty list drops.")
+    match: MatchSettings | None = Field(default=None, description="Which events it takes; by default all.")
+    drop: list[MatchSettings] = Field(default=[], description="Which of those it drops.")
+    routes: list["RouteSettings"] = Field(default=[], description="Finer routes; the first that matches takes.")
+    continue_: bool = Field(
+        default=False, alias="continue", description="Whether the routes behind this one are asked as well."
+    )
+
+
+class LogSettings(Settings):
+    """What is logged to standard error, and how."""
+
+    level: logs.Level = "info"
+    format: logs.Format = "text"
+
+
+class ConsumerSettings(Settings):
+    """The whole file. A field is checked after those above it, which it may refer to."""
+
+    broker: BrokerSettings
+    topic_root: Annotated[str, AfterValidator(_check_topic_root)] = topics.DEFAULT_ROOT
+    store: Annotated[str, AfterValidator(_check_store)] = "sqlite:////var/lib/tocsin/tocsin.db"
+    retention: Duration = Field(
+        default=timedelta(days=30),
+        validate_default=True,
+        description="How long events are kept, and repeats of them recognised.",
+    )
+    time_zone: TimeZone = ZoneInfo("UTC")
+    language: Language = "en"
+    receivers: list[ReceiverSettings] = Field(min_length=1)
+    route: RouteSettings
+    log: LogSettings = LogSettings()
+
+    @property
+    def client_id(self) -> str:
+        """Our name at the broker: where nothing is given, it is made from the account."""
+        return self.broker.client_id or f"tocsin-consumer-{self.broker.username}"
+
+    @field_validator("broker")
+    @classmethod
+    def _check_client_id(cls, broker: BrokerSettings) -> BrokerSettings:
+        if broker.client_id is None and broker.username is None:
+            raise _located([(("client_id",), "is required where there is no username to make it from")])
+        return broker
+
+    @field_validator("retention")
+    @classmethod
+    def _check_retention(cls, retention: timedelta, info: ValidationInfo) -> timedelta:
+        """A broker may repeat what it queued for as long as the session lives; we have to remember longer."""
+        broker = info.data.get("broker")
+        if broker is not None and retention <= broker.session_expiry:
+            raise ValueError("expected more than broker.session_expiry, or repeats would not be recognised")
+        return retention
+
+    @field_validator("receivers")
+    @classmethod
+    def _check_names(cls, receivers: list[ReceiverSettings]) -> list[ReceiverSettings]:
+        names = [receiver.name for receiver in receivers]
+        _raise_any(((index, "name"), text) for index, text in _repeated(names))
+        return receivers
+
+    @field_validator("route")
+    @classmethod
+    def _check_route(cls, route: RouteSettings, info: ValidationInfo) -> RouteSettings:
+        receivers = info.data.get("receivers")
+        known = None if receivers is None else {receiver.name for receiver in receivers}
+        _raise_any((*_top_problems(route), *_receiver_problems(route, known, ())))
+        return route
+
+
+def load_settings(path: Path, environment: Mapping[str, str]) -> tuple[ConsumerSettings, Document]:
+    """Read the file at `path` with `environment` over it.
+
+    Raises:
+        ConfigurationError: with everything that is wrong.
+    """
+    return configuration.load(ConsumerSettings, path, environment=environment, planned=_PLANNED)
+
+
+_Problem = tuple[Location, str]
+
+
+def _top_problems(route: RouteSettings) -> Iterator[_Problem]:
+    """The top of the tree takes every event: what would restrict it belongs further down."""
+    if route.receivers is None:
+        yield ("receivers",), "is required at the top of the tree; an empty list drops what no route takes"
+    if route.match is not None:
+        yield ("match",), "the top of the tree takes every event; move it into routes"
+    if route.continue_:
+        yield ("continue",), "the top of the tree has no route behind it; remove the key"
+
+
+def _receiver_problems(route: RouteSettings, known: set[str] | None, place: Location) -> Iterator[_Problem]:
+    names = route.receivers or []
+    for index, text in _repeated(names):
+        yield (*place, "receivers", index), text
+    for index, name in enumerate(names):
+        if known is not None and name not in known:
+            yield (
+                (*place, "receivers", index),
+                f"no receiver is called {name!r}; there are {', '.join(sorted(known))}",
+            )
+    for index, child in enumerate(route.routes):
+        yield from _receiver_problems(child, known, (*place, "routes", index))
+
+
+def _repeated(names: list[str]) -> Iterator[tuple[int, str]]:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield index, f"{name!r} stands here for the second time"
+
+
+def _raise_any(problems: Iterable[_Problem]) -> None:
+    found = list(problems)
+    if found:
+        raise _located(found)
+
+
+def _located(problems: list[_Problem]) -> ValidationError:
+    """Return an error whose places pydantic puts below the field that is being checked."""
+    return ValidationError.from_exception_data(
+        "settings",
+        [
+            InitErrorDetails(
+                type=PydanticCustomError("value_error", "{text}", {"text": text}), loc=location, input=None
+            )
+            for location, text in problems
+        ],
+    )

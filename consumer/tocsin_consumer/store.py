@@ -1,0 +1,346 @@
+"""What the consumer has to remember, in SQLite; but for `tables`, the only module that touches SQLAlchemy.
+
+What is acknowledged is forgotten by the broker, so a commit has to survive a kill and a power cut: the
+journal is a write-ahead log with `synchronous=FULL` (NORMAL would lose the last commits in a power cut). The
+price, one fsync per commit, is shared by a batch.
+
+One connection, used by one thread at a time: SQLite has one writer anyway, and so an in-memory store for tests
+behaves as a file does.
+"""
+
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from tocsin_consumer import tables
+from tocsin_consumer.errors import StoreError
+from tocsin_consumer.notification import Notification
+from tocsin_consumer.sequence import Position
+from tocsin_consumer.tables import Milliseconds, dead_letters, deliveries, events
+from tocsin_schemas.event import EventPayload
+
+#: No delivery is deferred for longer; see retry.py.
+LONGEST_WAIT: Final = timedelta(hours=2)
+#: How much of a payload that nobody understands is kept.
+DEAD_PAYLOAD_LIMIT: Final = 64 * 1024
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event to keep, and whom to tell about it."""
+
+    event: EventPayload
+    payload: bytes
+    received_at: datetime
+    receivers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadPayload:
+    """A message that nobody understands."""
+
+    topic: str
+    payload: bytes
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An event that a receiver has not been told about yet."""
+
+    id: int
+    event_id: int
+    receiver: str
+    attempts: int
+    created_at: datetime
+    notification: Notification
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a try; `due_at` says when the next one is, if the delivery is still pending."""
+
+    delivery: Delivery
+    state: Literal["delivered", "pending", "dead"]
+    at: datetime
+    reason: str | None = None
+    due_at: datetime | None = None
+
+
+#: In the statement's text, so that SQLite sees that the partial index serves.
+_PENDING: Final[sa.ColumnElement[str]] = sa.literal_column("'pending'")
+_earlier, _earlier_event = deliveries.alias("earlier"), events.alias("earlier_event")
+_waits_for_another = sa.exists().where(
+    _earlier_event.c.cluster == events.c.cluster,
+    _earlier_event.c.uid == events.c.uid,
+    _earlier_event.c.count < events.c.count,
+    _earlier.c.event == _earlier_event.c.id,
+    _earlier.c.receiver == deliveries.c.receiver,
+    _earlier.c.state == _PENDING,
+)
+_heads = (
+    sa.select(deliveries, events.c.payload, events.c.received_at)
+    .join(events)
+    .where(deliveries.c.receiver == sa.bindparam("wanted"), deliveries.c.state == _PENDING, ~_waits_for_another)
+)
+_insert_event = sa.insert(events).returning(events.c.id, events.c.cluster, events.c.uid, events.c.count)
+_now = sa.bindparam("now", type_=Milliseconds)
+_insert_delivery = sa.insert(deliveries).from_select(
+    ["event", "receiver", "state", "attempts", "due_at", "created_at"],
+    sa.select(events.c.id, sa.bindparam("receiver", type_=sa.Text), _PENDING, sa.literal_column("0"), _now, _now)
+    .where(events.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(events.c.id),
+)
+_set_delivered = (
+    sa.update(deliveries)
+    .where(deliveries.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .values(state="delivered", attempts=deliveries.c.attempts + 1, settled_at=_now)
+)
+_set_outcome = sa.update(deliveries).where(deliveries.c.id == sa.bindparam("wanted"))
+_position = upsert(tables.positions)
+_set_position = _position.on_conflict_do_update(
+    index_elements=["cluster"], set_={"boot": _position.excluded.boot, "seq": _position.excluded.seq}
+)
+_has_pending = sa.exists().where(deliveries.c.event == events.c.id, deliveries.c.state == _PENDING)
+_has_dead_letter = sa.exists().where(dead_letters.c.event == events.c.id)
+
+
+class Store:
+    """Events, deliveries and dead letters in one database; every method is one transaction.
+
+    Every method raises StoreError if the database cannot do it just now.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Open the database at `url`, an SQLite url of SQLAlchemy's, and create what is missing.
+
+        Raises:
+            StoreError: it cannot be opened, is damaged, something else, or of a newer version.
+        """
+        self._lock = threading.Lock()
+        self._engine = sa.create_engine(
+            url, poolclass=sa.StaticPool, connect_args={"check_same_thread": False, "timeout": 5.0}
+        )
+        sa.event.listen(self._engine, "connect", tables.prepare)
+        sa.event.listen(self._engine, "begin", tables.begin)
+        try:
+            with self._transaction() as connection:
+                tables.migrate(connection)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let the database go."""
+        with self._lock:
+            self._engine.dispose()
+
+    def highest_counts(self, keys: Collection[Key]) -> dict[Key, int]:
+        """Return the highest count known of each (cluster, uid) in `keys` that is known at all."""
+        key = sa.tuple_(events.c.cluster, events.c.uid)
+        query = (
+            sa.select(events.c.cluster, events.c.uid, sa.func.max(events.c.count))
+            .where(key.in_(list(keys)))
+            .group_by(events.c.cluster, events.c.uid)
+        )
+        with self._transaction() as connection:
+            return {(cluster, uid): count for cluster, uid, count in connection.execute(query)}
+
+    def positions(self) -> dict[str, Position]:
+        """Return how far the producer of each cluster had come."""
+        with self._transaction() as connection:
+            return {
+                row.cluster: Position(row.boot, row.seq) for row in connection.execute(sa.select(tables.positions))
+            }
+
+    def record(
+        self,
+        entries: Sequence[Entry],
+        dead: Sequence[DeadPayload],
+        *,
+        positions: Mapping[str, Position],
+        now: datetime,
+    ) -> None:
+        """Keep new events with the deliveries that they call for, dead letters and positions: all or nothing."""
+        with self._transaction() as connection:
+            if entries:
+                _insert_deliveries(connection, entries, _insert_events(connection, entries), now)
+            _insert(connection, dead_letters, [_dead_row(letter) for letter in dead])
+            if positions:
+                connection.execute(
+                    _set_position,
+                    [{"cluster": cluster, "boot": at.boot, "seq": at.seq} for cluster, at in positions.items()],
+                )
+
+    def due(self, receiver: str, now: datetime, *, limit: int) -> list[Delivery]:
+        """Return deliveries that may be tried now, oldest first, and of each event only the oldest state.
+
+        A state whose predecessor is still pending is not due, so a receiver sees counts rise. What is due
+        later than any wait could explain was recorded before the clock was set back, and is due as well.
+        """
+        is_due = (deliveries.c.due_at <= now) | (deliveries.c.due_at > now + LONGEST_WAIT)
+        query = _heads.where(is_due).order_by(deliveries.c.id).limit(limit)
+        with self._transaction() as connection:
+            return [_delivery(row) for row in connection.execute(query, {"wanted": receiver})]
+
+    def next_due_at(self, receiver: str) -> datetime | None:
+        """Return when the next delivery may be tried; None if there is none."""
+        query = _heads.with_only_columns(deliveries.c.due_at).order_by(deliveries.c.due_at).limit(1)
+        with self._transaction() as connection:
+            return connection.execute(query, {"wanted": receiver}).scalar()
+
+    def settle(self, outcomes: Sequence[Outcome]) -> None:
+        """Note what became of tries; what is dead becomes a dead letter."""
+        delivered = [outcome for outcome in outcomes if outcome.state == "delivered"]
+        failed = [outcome for outcome in outcomes if outcome.state != "delivered"]
+        dead = [_dead_delivery_row(outcome) for outcome in failed if outcome.state == "dead"]
+        with self._transaction() as connection:
+            if delivered:
+                ids = [outcome.delivery.id for outcome in delivered]
+                connection.execute(_set_delivered, {"ids": ids, "now": delivered[-1].at})
+            if failed:
+                connection.execute(_set_outcome, [_outcome_row(outcome) for outcome in failed])
+            _insert(connection, dead_letters, dead)
+
+    def bury_all_but(self, receivers: Collection[str], reason: str, *, now: datetime) -> int:
+        """Give up what is pending for any receiver but these, and return how many that were."""
+        orphaned = (deliveries.c.state == "pending") & deliveries.c.receiver.not_in(list(receivers))
+        letters = sa.select(
+            sa.literal("delivery"),
+            sa.literal(reason),
+            sa.literal(now, Milliseconds),
+            deliveries.c.receiver,
+            deliveries.c.event,
+        ).where(orphaned)
+        with self._transaction() as connection:
+            connection.execute(
+                sa.insert(dead_letters).from_select(["kind", "reason", "at", "receiver", "event"], letters)
+            )
+            buried = connection.execute(
+                sa.update(deliveries).where(orphaned).values(state="dead", reason=reason, settled_at=now)
+            )
+            return buried.rowcount
+
+    def purge(self, before: datetime, *, limit: int = 1000) -> int:
+        """Forget up to `limit` events from `before`, and dead letters as old, and return how many events.
+
+        What is still pending is kept whatever its age, and so is what a dead letter refers to.
+        """
+        old = (
+            sa.select(events.c.id)
+            .where(events.c.received_at < before, ~_has_pending, ~_has_dead_letter)
+            .order_by(events.c.received_at)
+            .limit(limit)
+        )
+        with self._transaction() as connection:
+            connection.execute(sa.delete(dead_letters).where(dead_letters.c.at < before))
+            ids = list(connection.execute(old).scalars())
+            connection.execute(sa.delete(deliveries).where(deliveries.c.event.in_(ids)))
+            connection.execute(sa.delete(events).where(events.c.id.in_(ids)))
+            return len(ids)
+
+    def pending(self) -> dict[str, int]:
+        """Return how many deliveries wait for each receiver."""
+        query = (
+            sa.select(deliveries.c.receiver, sa.func.count().label("waiting"))
+            .where(deliveries.c.state == "pending")
+            .group_by(deliveries.c.receiver)
+        )
+        with self._transaction() as connection:
+            return {row.receiver: row.waiting for row in connection.execute(query)}
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        """Commit what is done within, or undo all of it."""
+        try:
+            with self._lock, self._engine.begin() as connection:
+                yield connection
+        except sa.exc.DatabaseError as error:
+            if isinstance(error, _ABOUT_A_ROW):
+                raise
+            raise StoreError(f"store {self._engine.url.database}: {error.orig}") from error
+
+
+#: Errors of a statement's own, which would fail in the same way in any database.
+_ABOUT_A_ROW: Final = (sa.exc.DataError, sa.exc.IntegrityError, sa.exc.ProgrammingError)
+
+
+def _insert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(sa.insert(table), rows)
+
+
+def _insert_events(connection: sa.Connection, entries: Sequence[Entry]) -> list[int]:
+    """Insert events and return their ids in the same order."""
+    rows = [
+        {
+            "cluster": entry.event.cluster,
+            "uid": entry.event.uid,
+            "count": entry.event.count,
+            "payload": entry.payload,
+            "received_at": entry.received_at,
+        }
+        for entry in entries
+    ]
+    returned = connection.execute(_insert_event, rows)
+    ids = {(cluster, uid, count): id_ for id_, cluster, uid, count in returned}
+    return [ids[row["cluster"], row["uid"], row["count"]] for row in rows]
+
+
+def _insert_deliveries(
+    connection: sa.Connection, entries: Sequence[Entry], ids: Sequence[int], now: datetime
+) -> None:
+    """Insert one statement's worth of deliveries per receiver: each statement is one turn for Python's lock."""
+    told: dict[str, list[int]] = {}
+    for entry, id_ in zip(entries, ids, strict=True):
+        for receiver in entry.receivers:
+            told.setdefault(receiver, []).append(id_)
+    for receiver, told_ids in told.items():
+        connection.execute(_insert_delivery, {"receiver": receiver, "now": now, "ids": told_ids})
+
+
+def _dead_row(letter: DeadPayload) -> dict[str, Any]:
+    return {
+        "kind": "payload",
+        "reason": letter.reason,
+        "at": letter.at,
+        "topic": letter.topic,
+        "payload": letter.payload[:DEAD_PAYLOAD_LIMIT],
+    }
+
+
+def _dead_delivery_row(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "kind": "delivery",
+        "reason": outcome.reason or "",
+        "at": outcome.at,
+        "receiver": outcome.delivery.receiver,
+        "event": outcome.delivery.event_id,
+    }
+
+
+def _outcome_row(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "wanted": outcome.delivery.id,
+        "state": outcome.state,
+        "attempts": outcome.delivery.attempts + 1,
+        "reason": outcome.reason,
+        "due_at": outcome.due_at or outcome.at,
+        "settled_at": None if outcome.state == "pending" else outcome.at,
+    }
+
+
+def _delivery(row: sa.Row[Any]) -> Delivery:
+    event = EventPayload.model_validate_json(row.payload)
+    return Delivery(
+        row.id, row.event, row.receiver, row.attempts, row.created_at, Notification(event, row.received_at)
+    )

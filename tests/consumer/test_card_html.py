@@ -1,0 +1,115 @@
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from tests.consumer.views import view
+from tocsin_consumer.card_html import card_to_html
+from tocsin_consumer.receivers.feishu_card import event_card
+from tocsin_consumer.samples import samples
+
+
+class _Page(HTMLParser):
+    """What a browser would make of a page: tags with their attributes, and the text outside of style."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += "" if self.tags[-1][0] == "style" and "{" in data else data
+
+
+_KNOWN_TAGS = {
+    *("html", "head", "meta", "title", "style", "body", "p", "div", "header", "h1", "span"),
+    *("b", "i", "s", "a", "code", "hr"),
+}
+
+
+def _markdown(content: str) -> dict[str, Any]:
+    return {"schema": "2.0", "body": {"elements": [{"tag": "markdown", "content": content}]}}
+
+
+@pytest.mark.parametrize("name", samples())
+def test_a_page_says_all_that_the_card_says(name: str) -> None:
+    page = _Page(card_to_html(event_card(view(name))))
+    assert view(name).message in page.text
+    assert view(name).title in page.text
+    assert "edge-042" in page.text
+
+
+@pytest.mark.parametrize(
+    "hostile", [view("hostile").message, "\"'><script>alert(1)</script><img src=x onerror=y>"]
+)
+def test_nothing_in_a_card_becomes_markup_or_loads_anything(hostile: str) -> None:
+    card = event_card(view("hostile"), title=hostile)
+    card["body"]["elements"] += [
+        {"tag": "markdown", "content": hostile},
+        {"tag": hostile},
+        {
+            "tag": "div",
+            "text": {"tag": "plain_text", "content": hostile, "text_color": hostile, "text_size": hostile},
+        },
+        {"tag": "column_set", "flex_mode": hostile, "columns": [{"vertical_spacing": hostile, "elements": []}]},
+    ]
+    card["header"]["template"] = card["header"]["text_tag_list"][0]["color"] = hostile
+    page = _Page(card_to_html(card))
+    assert {tag for tag, _ in page.tags} <= _KNOWN_TAGS
+    assert {name for _, attributes in page.tags for name in attributes} <= {
+        *("class", "style", "charset", "name", "content", "http-equiv")
+    }
+    assert not any("url(" in (attributes.get("style") or "") for _, attributes in page.tags)
+
+
+def test_the_header_has_the_colour_of_its_template() -> None:
+    red, green = card_to_html(event_card(view("node-not-ready"))), card_to_html(event_card(view("node-ready")))
+    assert "background:#fde2e2" in red
+    assert "background:#d9f5d6" in green
+
+
+def test_no_more_tags_are_drawn_than_are_shown() -> None:
+    tag = {"tag": "text_tag", "text": {"tag": "plain_text", "content": "x"}, "color": "red"}
+    header = {"title": {"tag": "plain_text", "content": "t"}, "text_tag_list": [tag] * 5}
+    assert card_to_html({"header": header, "elements": []}).count('class="tag"') == 3
+
+
+@pytest.mark.parametrize(
+    ("markdown", "html"),
+    [
+        ("**bold** text", "<b>bold</b> text"),
+        ("a*b*c 2*3", "a*b*c 2*3"),
+        ("`x<y`", "<code>x&lt;y</code>"),
+        ("&#60;at id=all&#62; &#42;&#42;", "&#60;at id=all&#62; &#42;&#42;"),
+        ("<at id=all></at>", "<a>@all</a>"),
+        ("<font color='red'>x</font>", '<span style="color:#ac2f28">x</span>'),
+        ("[docs](https://example.com/)", "<a>docs</a>"),
+        ("one<br>two", "one\ntwo"),
+        ("- item", "• item"),
+    ],
+)
+def test_markdown_is_drawn_as_the_client_does(markdown: str, html: str) -> None:
+    page = card_to_html(_markdown(markdown))
+    assert re.search(r'class="text"[^>]*>(.*?)</div>', page, re.DOTALL)[1] == html  # type: ignore[index]
+
+
+def test_a_card_of_the_first_version_is_drawn_too() -> None:
+    card = {
+        "header": {"title": {"tag": "plain_text", "content": "Title"}, "template": "red"},
+        "elements": [
+            {"tag": "div", "text": {"tag": "lark_md", "content": "**EventType:** Warning"}},
+            {"tag": "hr"},
+            {"tag": "note", "elements": [{"tag": "plain_text", "content": "small"}]},
+            {"tag": "chart"},
+        ],
+    }
+    page = card_to_html(card)
+    assert "<b>EventType:</b> Warning" in page
+    assert "<hr>" in page
+    assert "small" in page
+    assert '<div class="unknown">chart</div>' in page

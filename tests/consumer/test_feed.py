@@ -1,0 +1,153 @@
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from tests.consumer.messages import arrival
+from tocsin_consumer.errors import StoreError
+from tocsin_consumer.feed import BATCH_LIMIT, Feed
+from tocsin_consumer.inbox import Arrival, Inbox
+
+if TYPE_CHECKING:
+    from tocsin_consumer.pipeline import Pipeline
+
+
+class FakePipeline:
+    """Keeps what it is given, unless it is told to fail."""
+
+    def __init__(self) -> None:
+        self.stored: list[bytes] = []
+        self.rejected: list[tuple[bytes, str]] = []
+        self.batches: list[int] = []
+        self.store_failures = 0
+        self.poison = b""
+
+    def process(self, arrivals: Sequence[Arrival]) -> None:
+        self.batches.append(len(arrivals))
+        self._fail_if_told()
+        payloads = [one.message.payload for one in arrivals]
+        if self.poison in payloads:
+            raise OverflowError("too large")
+        self.stored += payloads
+
+    def reject(self, one: Arrival, reason: str) -> None:
+        self._fail_if_told()
+        self.rejected.append((one.message.payload, reason))
+
+    def _fail_if_told(self) -> None:
+        if self.store_failures:
+            self.store_failures -= 1
+            raise StoreError("disk full")
+
+
+class Sut:
+    def __init__(self) -> None:
+        self.inbox = Inbox()
+        self.pipeline = FakePipeline()
+        self.acknowledged: list[bytes] = []
+        self.waits: list[float] = []
+        self.stopping = False
+        self.feed = Feed(
+            self.inbox,
+            cast("Pipeline", self.pipeline),
+            acknowledge=lambda batch: self.acknowledged.extend(one.message.payload for one in batch),
+            backoff=float,
+        )
+
+    def put(self, *payloads: bytes) -> None:
+        for payload in payloads:
+            self.inbox.put(arrival(payload))
+
+    def step(self) -> None:
+        self.feed.step(self.wait)
+
+    def wait(self, seconds: float) -> bool:
+        self.waits.append(seconds)
+        return self.stopping
+
+
+def test_what_is_stored_is_acknowledged() -> None:
+    sut = Sut()
+    sut.put(b"a", b"b")
+    sut.step()
+    assert sut.acknowledged == sut.pipeline.stored == [b"a", b"b"]
+    assert sut.pipeline.batches == [2]
+
+
+def test_a_batch_is_bounded() -> None:
+    sut = Sut()
+    sut.put(*[b"x"] * (BATCH_LIMIT + 1))
+    sut.step()
+    sut.step()
+    assert sut.pipeline.batches == [BATCH_LIMIT, 1]
+
+
+def test_while_the_store_fails_a_batch_waits_and_is_not_acknowledged() -> None:
+    sut = Sut()
+    sut.pipeline.store_failures = 3
+    sut.put(b"a")
+    sut.step()
+    assert sut.waits == [1.0, 2.0, 3.0]
+    assert sut.acknowledged == [b"a"]
+
+
+def test_a_streak_of_failures_is_warned_of_once_and_its_end_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    sut = Sut()
+    sut.pipeline.store_failures = 3
+    sut.put(b"a")
+    sut.step()
+    assert caplog.messages == [
+        "disk full; nothing is acknowledged until it works",
+        "the store works again after 3 failures",
+    ]
+
+
+def test_a_stop_does_not_wait_for_a_store_that_fails_and_acknowledges_nothing() -> None:
+    sut = Sut()
+    sut.pipeline.store_failures = 100
+    sut.stopping = True
+    sut.put(b"a")
+    sut.step()
+    assert sut.waits == [1.0]
+    assert sut.acknowledged == []
+
+
+def test_a_message_that_fails_by_itself_is_a_dead_letter_and_its_neighbours_go_on() -> None:
+    sut = Sut()
+    sut.pipeline.poison = b"bad"
+    sut.put(b"a", b"bad", b"b")
+    sut.step()
+    assert sut.pipeline.stored == [b"a", b"b"]
+    assert sut.pipeline.rejected == [(b"bad", "internal error: OverflowError")]
+    assert sut.acknowledged == [b"a", b"bad", b"b"]
+
+
+def test_a_dead_letter_too_waits_for_the_store() -> None:
+    sut = Sut()
+    sut.pipeline.poison = b"bad"
+    sut.put(b"bad")
+    original = sut.pipeline.process
+
+    def fail_afterwards(arrivals: Sequence[Arrival]) -> None:
+        sut.pipeline.store_failures = 0
+        try:
+            original(arrivals)
+        finally:
+            sut.pipeline.store_failures = 2
+
+    sut.pipeline.process = fail_afterwards  # type: ignore[method-assign] # the store fails between the two
+    sut.step()
+    assert sut.waits == [1.0, 2.0]
+    assert sut.acknowledged == [b"bad"]
+
+
+def test_a_stopping_feed_stores_what_is_in_the_inbox_first() -> None:
+    sut = Sut()
+    sut.put(*[b"x"] * (2 * BATCH_LIMIT))
+    stop = threading.Event()
+    stop.set()
+    sut.feed.run(stop)
+    assert len(sut.acknowledged) == 2 * BATCH_LIMIT
+    assert len(sut.inbox) == 0

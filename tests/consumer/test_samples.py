@@ -1,0 +1,30 @@
+from datetime import UTC, datetime, timedelta
+
+from tocsin_consumer.samples import samples
+from tocsin_consumer.severity import Severity, severity
+
+
+def test_the_samples_show_every_severity_that_alerts_have() -> None:
+    shown = {severity(notification.event) for notification in samples().values()}
+    assert shown == {Severity.CRITICAL, Severity.WARNING, Severity.RECOVERED}
+
+
+def test_the_samples_hold_what_templates_stumble_over() -> None:
+    events = [notification.event for notification in samples().values()]
+    assert any(event.ns is None for event in events)
+    assert any(event.node is None for event in events)
+    assert any(event.count > 1 for event in events)
+    assert any(event.model_extra for event in events)
+    assert any("<at id=all>" in event.msg for event in events)
+    assert any(len(event.msg) == 10240 for event in events)
+    assert any(notification.delay > timedelta(hours=2) for notification in samples().values())
+
+
+def test_the_samples_have_just_arrived_whenever_they_are_asked_for() -> None:
+    now = datetime(2030, 1, 1, tzinfo=UTC)
+    assert {notification.received_at for notification in samples(now).values()} == {now}
+
+
+def test_the_samples_are_different_events() -> None:
+    events = [notification.event for notification in samples().values()]
+    assert len({event.uid for event in events}) == len({event.seq for event in events}) == len(events)

@@ -1,0 +1,153 @@
+from pathlib import Path
+
+import pytest
+
+from tocsin_consumer.settings import ConsumerSettings, load_settings
+from tocsin_schemas.configuration import ConfigurationError
+
+GOOD = """\
+broker: {url: "mqtt://localhost", username: ops}
+receivers:
+  - {name: dump, stdout: {}}
+route: {receivers: [dump]}
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "consumer.yaml"
+
+
+def load(file: Path, text: str, **environment: str) -> ConsumerSettings:
+    file.write_text(text, encoding="utf-8")
+    return load_settings(file, environment)[0]
+
+
+def problems(file: Path, text: str, **environment: str) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        load(file, text, **environment)
+    return [str(problem).removeprefix(f"{file}:") for problem in caught.value.problems]
+
+
+def test_what_is_not_written_has_a_sensible_value(file: Path) -> None:
+    settings = load(file, GOOD)
+    assert settings.topic_root == "k8s/v1"
+    assert settings.store == "sqlite:////var/lib/tocsin/tocsin.db"
+    assert (settings.retention.days, settings.broker.session_expiry.days) == (30, 7)
+    assert (str(settings.time_zone), settings.language) == ("UTC", "en")
+    assert (settings.log.level, settings.log.format) == ("info", "text")
+
+
+def test_the_client_id_is_made_from_the_account(file: Path) -> None:
+    assert load(file, GOOD).client_id == "tocsin-consumer-ops"
+    assert load(file, GOOD, TOCSIN_BROKER_CLIENT_ID="other").client_id == "other"
+
+
+def test_without_an_account_a_client_id_is_required(file: Path) -> None:
+    text = GOOD.replace(", username: ops", "")
+    assert problems(file, text) == ["1: broker.client_id: is required where there is no username to make it from"]
+
+
+def test_scalars_come_from_the_environment_as_well(file: Path) -> None:
+    settings = load(file, GOOD, TOCSIN_TIME_ZONE="Asia/Shanghai", TOCSIN_LOG_LEVEL="debug", TOCSIN_RETENTION="60d")
+    assert (str(settings.time_zone), settings.log.level, settings.retention.days) == ("Asia/Shanghai", "debug", 60)
+    assert problems(file, GOOD, TOCSIN_LANGUAGE="fr") == [
+        "environment variable TOCSIN_LANGUAGE: language: expected 'zh' or 'en', found 'fr'"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("presence: {offline_after: 5m}", "presence: telling that a cluster is silent"),
+        ("http: {listen: ':8080'}", "http: serving metrics and probes"),
+        ("inhibit: []", "inhibit: inhibition"),
+        ("silences: []", "silences: silencing"),
+        ("group_by: [cluster]", "group_by: grouping"),
+    ],
+)
+def test_a_key_of_a_later_version_is_refused_and_says_so(file: Path, line: str, problem: str) -> None:
+    assert problems(file, GOOD + line) == [f"5: {problem} is not done by this version yet; remove the key"]
+
+
+@pytest.mark.parametrize("key", ["group_by", "group_wait", "group_interval", "repeat_interval"])
+def test_grouping_is_refused_in_every_route(file: Path, key: str) -> None:
+    text = GOOD.replace("[dump]}", f"[dump], routes: [{{{key}: 5m}}]}}")
+    assert problems(file, text) == [
+        f"4: route.routes[0].{key}: grouping is not done by this version yet; remove the key"
+    ]
+
+
+def test_a_store_that_is_not_sqlite_is_refused_without_showing_its_password(file: Path) -> None:
+    [problem] = problems(file, GOOD + "store: postgresql://tocsin:hunter2@db/tocsin")
+    assert problem.startswith("5: store: expected an SQLite url")
+    assert "hunter2" not in problem
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:"])
+def test_a_store_in_memory_is_refused(file: Path, url: str) -> None:
+    assert "memory would forget" in problems(file, GOOD + f'store: "{url}"')[0]
+
+
+def test_what_is_kept_is_kept_longer_than_the_broker_may_repeat_it(file: Path) -> None:
+    assert problems(file, GOOD + "retention: 7d") == [
+        "5: retention: expected more than broker.session_expiry, or repeats would not be recognised"
+    ]
+    text = GOOD.replace("username: ops", "username: ops, session_expiry: 30d")
+    assert "retention: expected more than" in problems(file, text)[0]
+
+
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "../etc/passwd", "CST+8 ", "", "Asia"])
+def test_a_time_zone_is_one_that_exists(file: Path, zone: str) -> None:
+    assert problems(file, GOOD + f'time_zone: "{zone}"') == [
+        f"5: time_zone: expected an IANA time zone such as Asia/Shanghai or UTC, found '{zone}'"
+    ]
+
+
+@pytest.mark.parametrize("root", ["", "k8s/+", "k8s//v1", "/k8s", "k8s/#", "k8s/v1/"])
+def test_a_topic_root_is_made_of_levels_that_topics_can_hold(file: Path, root: str) -> None:
+    assert problems(file, GOOD + f'topic_root: "{root}"')[0].startswith("5: topic_root: expected topic levels")
+
+
+def test_there_is_at_least_one_receiver(file: Path) -> None:
+    text = GOOD.replace("  - {name: dump, stdout: {}}\n", "  []\n")
+    assert problems(file, text) == ["2: receivers: expected a list of at least 1, found an empty list"]
+
+
+def test_a_receiver_that_stands_there_twice_is_found_at_its_second_place(file: Path) -> None:
+    text = GOOD.replace("route:", "  - {name: dump, stdout: {}}\nroute:")
+    assert problems(file, text) == ["4: receivers[1].name: 'dump' stands here for the second time"]
+
+
+def test_what_is_wrong_in_routes_is_found_at_its_place_and_all_at_once(file: Path) -> None:
+    text = """\
+broker: {url: "mqtt://localhost", username: ops}
+receivers:
+  - {name: dump, stdout: {}}
+route:
+  match: {kind: Pod}
+  continue: true
+  routes:
+    - receivers: [dump, dump]
+      routes:
+        - receivers:
+            - dump
+            - dumb
+"""
+    assert problems(file, text) == [
+        "4: route.receivers: is required at the top of the tree; an empty list drops what no route takes",
+        "5: route.match: the top of the tree takes every event; move it into routes",
+        "6: route.continue: the top of the tree has no route behind it; remove the key",
+        "8: route.routes[0].receivers[1]: 'dump' stands here for the second time",
+        "12: route.routes[0].routes[0].receivers[1]: no receiver is called 'dumb'; there are dump",
+    ]
+
+
+def test_an_expression_that_does_not_compile_is_found_at_its_place(file: Path) -> None:
+    text = GOOD.replace("[dump]}", "[dump], routes: [{match: {reason: '*Failed'}}, {drop: [{namspace: x}]}]}")
+    first, second = problems(file, text)
+    assert first == (
+        "4: route.routes[0].match.reason: expected a regular expression, found '*Failed': "
+        "nothing to repeat at position 0; for any text write .*"
+    )
+    assert second == "4: route.routes[1].drop[0].namspace: unknown key; did you mean namespace?"
