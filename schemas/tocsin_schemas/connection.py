@@ -63,6 +63,7 @@ class Connection:
         self._socket_error: str | None = None
         self._dropped = threading.Event()
         self._speaks_5 = protocol == mqtt.MQTTv5
+        self._dialled = False
         self.accepted = False
         self.refused: str | None = None
         self._client = self._make_client(will, protocol)
@@ -134,6 +135,11 @@ class Connection:
         client.on_log = on_log
 
     @property
+    def is_unanswered(self) -> bool:
+        """Whether a CONNECT went out and the broker neither accepted nor refused it."""
+        return self._dialled and not self.accepted and self.refused is None
+
+    @property
     def look_seconds(self) -> float:
         """How long a turn may last, so that pings go out in time; the broker may have shortened the keepalive."""
         return self._client.keepalive / _LOOKS_PER_KEEPALIVE
@@ -146,6 +152,7 @@ class Connection:
         """
         deadline = time.monotonic() + self._broker.connect_timeout_seconds
         self._dial(wakeup, stop, deadline)
+        self._dialled = True
         while not self.accepted:
             self.turn(wakeup, _time_left(stop, deadline))
 

@@ -28,6 +28,8 @@ _log = logging.getLogger(__name__)
 #: A connection that ends sooner continues the streak of failures: two clients that take one session from each
 #: other would otherwise do so every second.
 STEADY_SECONDS: Final = 30.0
+#: A CONNECT of version 5 may stay unanswered so often in a row before one try is made with 3.1.1.
+UNANSWERED_LIMIT: Final = 2
 
 
 class Session:
@@ -61,6 +63,7 @@ class Session:
         self._wakeup: socket.socket
         self._waker: socket.socket | None = None
         self._protocol: int = mqtt.MQTTv5
+        self._unanswered = 0
         self._failures = 0
 
     def wake(self) -> None:
@@ -104,8 +107,9 @@ class Session:
             connection.open(self._wakeup, stop)
         except BaseException:
             connection.drop()
-            self._choose_protocol(connection)
+            self._note_answer(connection)
             raise
+        self._unanswered = 0
         _log.info("connected to %s:%d", self._broker.host, self._broker.port)
         return connection
 
@@ -115,16 +119,26 @@ class Session:
                 self._broker,
                 will=self._will,
                 receive_maximum=self._receive_maximum,
-                protocol=self._protocol,
+                protocol=self._next_protocol(),
             )
         except (OSError, ValueError) as error:  # a secret's or a certificate's file
             raise ConnectionLostError(explain(error)) from error
 
-    def _choose_protocol(self, connection: Connection) -> None:
-        """Speak MQTT 3.1.1 to a broker that does not know version 5 and says so, as the standard asks it to."""
+    def _note_answer(self, connection: Connection) -> None:
+        """Learn from a CONNECT that was not accepted which version of MQTT the broker speaks."""
+        self._unanswered = self._unanswered + 1 if connection.is_unanswered else 0
         if connection.refused == "Unsupported protocol version" and self._protocol == mqtt.MQTTv5:
             _log.info("the broker does not speak MQTT 5; going on with 3.1.1")
             self._protocol = mqtt.MQTTv311
+
+    def _next_protocol(self) -> int:
+        """Return the version of MQTT to try: 5 until the broker says, as the standard asks it to, that it cannot.
+
+        Some brokers go silent or hang up instead. A bad link looks the same, and 3.1.1 has no way to refuse a
+        message, so after `UNANSWERED_LIMIT` of these a single try is made with it.
+        """
+        turn = self._unanswered % (UNANSWERED_LIMIT + 1)
+        return mqtt.MQTTv311 if turn == UNANSWERED_LIMIT else self._protocol
 
     def _serve(self, connection: Connection, stop: threading.Event) -> None:
         try:

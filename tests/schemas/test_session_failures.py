@@ -15,7 +15,16 @@ import pytest
 
 from tests.mosquitto import Mosquitto, free_port
 from tests.relay import Relay
-from tests.schemas.fake_broker import ACCEPTED, CONNECT, PINGREQ, SUBSCRIBE, FakeBroker, OldBroker, RudeBroker
+from tests.schemas.fake_broker import (
+    ACCEPTED,
+    CONNECT,
+    PINGREQ,
+    SUBSCRIBE,
+    CurtBroker,
+    FakeBroker,
+    OldBroker,
+    RudeBroker,
+)
 from tests.schemas.session_harness import Recorder, broker_at, running, unique
 from tests.waiting import until
 from tocsin_schemas import session as session_module
@@ -93,6 +102,23 @@ def test_a_broker_that_refuses_mqtt_5_is_spoken_to_in_3_1_1(caplog: pytest.LogCa
     assert broker.published == 1
     assert recorder.lost == ["stopped"]
     assert "going on with 3.1.1" in caplog.text
+
+
+def test_a_broker_that_hangs_up_on_mqtt_5_is_tried_with_3_1_1_and_with_5_again_the_next_time() -> None:
+    recorder = Recorder()
+    with CurtBroker() as broker, running(broker_at(broker.port), recorder) as run:
+        until(lambda: recorder.connections)
+        assert broker.levels == [5, 5, 4]
+        recorder.outbox.append(("a/topic", b"{}", False))
+        run.session.wake()
+        until(lambda: len(recorder.connections) == 2)
+    assert broker.levels == [5, 5, 4, 5, 5, 4]
+
+
+def test_a_broker_that_never_answers_is_tried_with_both_versions() -> None:
+    with FakeBroker() as broker, running(broker_at(broker.port, connect_timeout_seconds=0.05), Recorder()):
+        until(lambda: len(broker.levels) >= 6)
+    assert broker.levels[:6] == [5, 5, 4, 5, 5, 4]
 
 
 @pytest.mark.broker
