@@ -29,6 +29,9 @@ from tocsin_schemas.handler import Handler, Received, Will
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+#: The versions of the protocol, by their level in CONNECT.
+MQTT_3_1_1: Final[int] = mqtt.MQTTv311
+MQTT_5: Final[int] = mqtt.MQTTv5
 #: How long a broker may keep a message that is not retained (MQTT 5): as long as our broker keeps a session.
 EXPIRY_SECONDS: Final = 14 * 86_400
 #: What every payload of the wire is (MQTT 5).
@@ -62,7 +65,7 @@ class Connection:
         self._lost: str | None = None
         self._socket_error: str | None = None
         self._dropped = threading.Event()
-        self._speaks_5 = protocol == mqtt.MQTTv5
+        self._speaks_5 = protocol == MQTT_5
         self._dialled = False
         self.accepted = False
         self.refused: str | None = None

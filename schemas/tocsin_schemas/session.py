@@ -14,10 +14,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-import paho.mqtt.client as mqtt
-
 from tocsin_schemas.backoff import backoff_seconds
-from tocsin_schemas.connection import Connection, ConnectionLostError
+from tocsin_schemas.connection import MQTT_3_1_1, MQTT_5, Connection, ConnectionLostError
 from tocsin_schemas.dial import Broker, drain, explain, wait
 from tocsin_schemas.handler import Handler, Received, Will
 
@@ -62,7 +60,7 @@ class Session:
         self._backoff = backoff
         self._wakeup: socket.socket
         self._waker: socket.socket | None = None
-        self._protocol: int = mqtt.MQTTv5
+        self._protocol = MQTT_5
         self._unanswered = 0
         self._failures = 0
 
@@ -127,9 +125,9 @@ class Session:
     def _note_answer(self, connection: Connection) -> None:
         """Learn from a CONNECT that was not accepted which version of MQTT the broker speaks."""
         self._unanswered = self._unanswered + 1 if connection.is_unanswered else 0
-        if connection.refused == "Unsupported protocol version" and self._protocol == mqtt.MQTTv5:
+        if connection.refused == "Unsupported protocol version" and self._protocol == MQTT_5:
             _log.info("the broker does not speak MQTT 5; going on with 3.1.1")
-            self._protocol = mqtt.MQTTv311
+            self._protocol = MQTT_3_1_1
 
     def _next_protocol(self) -> int:
         """Return the version of MQTT to try: 5 until the broker says, as the standard asks it to, that it cannot.
@@ -138,7 +136,7 @@ class Session:
         message, so after `UNANSWERED_LIMIT` of these a single try is made with it.
         """
         turn = self._unanswered % (UNANSWERED_LIMIT + 1)
-        return mqtt.MQTTv311 if turn == UNANSWERED_LIMIT else self._protocol
+        return MQTT_3_1_1 if turn == UNANSWERED_LIMIT else self._protocol
 
     def _serve(self, connection: Connection, stop: threading.Event) -> None:
         try:

@@ -140,11 +140,12 @@ def main() -> None:
     """Show the demo; exit code 1 when something did not arrive."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--stay", action="store_true", help="go on until Ctrl-C")
+    parser.add_argument("--embedded", action="store_true", help="use the embedded broker, not Mosquitto")
     options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="tocsin-demo-") as folder,
         Screen() as screen,
-        Installation(Path(folder), screen.show) as parts,
+        Installation(Path(folder), screen.show, embedded=options.embedded) as parts,
     ):
         screen.say(f"broker: {parts.broker.title}", "dim")
         demo = Demo(parts, screen)

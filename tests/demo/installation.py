@@ -35,26 +35,32 @@ class Installation:
     Args:
         folder: for configurations, state and logs.
         on_card: called with what the Feishu group sees.
+        embedded: whether to do without Mosquitto even where it is installed.
     """
 
-    def __init__(self, folder: Path, on_card: Callable[[Message], object]) -> None:
+    def __init__(self, folder: Path, on_card: Callable[[Message], object], *, embedded: bool = False) -> None:
         self.folder = folder
         self.api_server = ApiServer(token=_API_TOKEN)
         self.feishu = FeishuFake(Bot(secret=_SECRET), on_message=on_card)
-        self.broker = Mosquitto(folder / "broker", CLUSTER, "ops") if find_mosquitto() else Amqtt(folder)
+        self.broker = self._choose_broker(embedded=embedded)
         self.link = Relay(self.broker.port)
         self.consumer = self._process("consumer")
         self.producer = self._process("producer")
         self._running = ExitStack()
 
+    def _choose_broker(self, *, embedded: bool) -> Mosquitto | Amqtt:
+        if embedded or find_mosquitto() is None:
+            return Amqtt(self.folder)
+        return Mosquitto(self.folder / "broker", CLUSTER, "ops")
+
     def __enter__(self) -> Self:
         for part in (self.broker, self.link, self.api_server, self.feishu):
             self._running.enter_context(part)
         self._configure()
-        self._running.enter_context(self.consumer)
-        self.consumer.wait_for_log("connected to")
-        self._running.enter_context(self.producer)
-        self.producer.wait_for_log("connected to")
+        for side in (self.consumer, self.producer):
+            self._running.enter_context(side)
+        for side in (self.consumer, self.producer):
+            side.wait_for_log("connected to")
         return self
 
     def __exit__(self, *_: object) -> None:
