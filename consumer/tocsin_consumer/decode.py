@@ -20,7 +20,17 @@ class Rejection:
     reason: str
 
 
-def decode(topic: str, payload: bytes, *, root: str) -> EventPayload | StatusPayload | Rejection:
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """A retained status was cleared, which MQTT does by an empty payload: the cluster is no more."""
+
+    cluster: str
+
+
+Said = EventPayload | StatusPayload | Forgotten
+
+
+def decode(topic: str, payload: bytes, *, root: str) -> Said | Rejection:
     """Return what a message says; whatever a sender may think of sending, this never raises.
 
     The topic has to be the one that the payload belongs to: brokers let a cluster publish below its own name
@@ -39,7 +49,9 @@ def decode(topic: str, payload: bytes, *, root: str) -> EventPayload | StatusPay
         return Rejection(_why(error, payload))
 
 
-def _status(place: topics.StatusTopic, payload: bytes) -> StatusPayload | Rejection:
+def _status(place: topics.StatusTopic, payload: bytes) -> StatusPayload | Forgotten | Rejection:
+    if not payload:
+        return Forgotten(place.cluster)
     status = StatusPayload.model_validate_json(payload)
     if status.cluster != place.cluster:
         return Rejection("payload names another cluster than its topic")

@@ -186,8 +186,7 @@ class Worker:
 
     def _bury(self, delivery: Delivery, reason: str) -> Outcome:
         self.counters.dead += 1
-        event = delivery.notification.event
-        where = f"cluster {event.cluster}, event {one_line(event.uid)}"
+        where = f"cluster {delivery.cluster}, event {one_line(delivery.uid)}"
         self._dead_letters.error("dead letter: receiver %s: %s: %s", self.name, where, reason)
         return Outcome(delivery, "dead", self._clock(), reason=reason)
 

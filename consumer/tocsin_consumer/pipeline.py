@@ -6,14 +6,13 @@ from dataclasses import dataclass, fields
 
 from tocsin_consumer import sequence
 from tocsin_consumer.clock import Clock, utc_now
-from tocsin_consumer.decode import Rejection, decode
+from tocsin_consumer.decode import Rejection, Said, decode
 from tocsin_consumer.inbox import Arrival
 from tocsin_consumer.inert import one_line
 from tocsin_consumer.route import Route
 from tocsin_consumer.store import DeadPayload, Entry, Key, Store
 from tocsin_consumer.throttle import ThrottledLog
 from tocsin_schemas.event import EventPayload
-from tocsin_schemas.status import StatusPayload
 
 _log = logging.getLogger(__name__)
 
@@ -119,7 +118,7 @@ class Pipeline:
         self._tell(dead, {})
         self.counters.add(Counters(seen=1, rejected=1))
 
-    def _decode(self, arrival: Arrival) -> EventPayload | StatusPayload | Rejection:
+    def _decode(self, arrival: Arrival) -> Said | Rejection:
         return decode(arrival.message.topic, arrival.message.payload, root=self._root)
 
     def _route_event(self, arrival: Arrival, event: EventPayload) -> Entry:

@@ -101,10 +101,7 @@ def _check_url(url: SecretStr, *, feishu: bool = False) -> SecretStr:
 
 
 def _secret_in(path: Path) -> str:
-    try:
-        return (read_secret(None, path) or "").strip()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 (byte {error.start})") from error
+    return (read_secret(None, path) or "").strip()
 
 
 def _check_secret_file(path: Path) -> Path:

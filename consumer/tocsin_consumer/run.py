@@ -70,7 +70,7 @@ class Consumer:
     def __init__(self, settings: ConsumerSettings, *, clock: Clock = utc_now) -> None:
         self._settings = settings
         self._clock = clock
-        self._store = Store(settings.store)
+        self._store = Store(settings.store, exclusive=True)
         self._receivers = build_receivers(settings)
         self._workers = {
             configured.name: Worker(

@@ -13,15 +13,18 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import sqlalchemy as sa
+from pydantic import ValidationError
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from tocsin_consumer import tables
-from tocsin_consumer.errors import StoreError
+from tocsin_consumer.errors import PermanentError, StoreError
 from tocsin_consumer.notification import Notification
 from tocsin_consumer.sequence import Position
+from tocsin_consumer.store_lock import StoreLock
 from tocsin_consumer.tables import Milliseconds, dead_letters, deliveries, events
 from tocsin_schemas.event import EventPayload
 
@@ -59,10 +62,25 @@ class Delivery:
 
     id: int
     event_id: int
+    cluster: str
+    uid: str
     receiver: str
     attempts: int
     created_at: datetime
-    notification: Notification
+    payload: bytes
+    received_at: datetime
+
+    @property
+    def notification(self) -> Notification:
+        """What to tell.
+
+        Raises:
+            PermanentError: the payload that is stored was damaged, or is none that this version reads.
+        """
+        try:
+            return Notification(EventPayload.model_validate_json(self.payload), self.received_at)
+        except ValidationError as error:
+            raise PermanentError("what the store holds of it cannot be read") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +106,7 @@ _waits_for_another = sa.exists().where(
     _earlier.c.state == _PENDING,
 )
 _heads = (
-    sa.select(deliveries, events.c.payload, events.c.received_at)
+    sa.select(deliveries, events.c.cluster, events.c.uid, events.c.payload, events.c.received_at)
     .join(events)
     .where(deliveries.c.receiver == sa.bindparam("wanted"), deliveries.c.state == _PENDING, ~_waits_for_another)
 )
@@ -120,16 +138,21 @@ class Store:
     Every method raises StoreError if the database cannot do it just now.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, exclusive: bool = False) -> None:
         """Open the database at `url`, an SQLite url of SQLAlchemy's, and create what is missing.
 
+        Args:
+            url: where it is.
+            exclusive: no other store that is exclusive may be open at the same place.
+
         Raises:
-            StoreError: it cannot be opened, is damaged, something else, or of a newer version.
+            StoreError: it cannot be opened, is in use, damaged, something else, or of a newer version.
         """
         self._lock = threading.Lock()
         self._engine = sa.create_engine(
             url, poolclass=sa.StaticPool, connect_args={"check_same_thread": False, "timeout": 5.0}
         )
+        self._held = StoreLock(Path(self._engine.url.database or "")) if exclusive else None
         sa.event.listen(self._engine, "connect", tables.prepare)
         sa.event.listen(self._engine, "begin", tables.begin)
         try:
@@ -143,6 +166,8 @@ class Store:
         """Let the database go."""
         with self._lock:
             self._engine.dispose()
+            if self._held is not None:
+                self._held.release()
 
     def highest_counts(self, keys: Collection[Key]) -> dict[Key, int]:
         """Return the highest count known of each (cluster, uid) in `keys` that is known at all."""
@@ -340,7 +365,14 @@ def _outcome_row(outcome: Outcome) -> dict[str, Any]:
 
 
 def _delivery(row: sa.Row[Any]) -> Delivery:
-    event = EventPayload.model_validate_json(row.payload)
     return Delivery(
-        row.id, row.event, row.receiver, row.attempts, row.created_at, Notification(event, row.received_at)
+        id=row.id,
+        event_id=row.event,
+        cluster=row.cluster,
+        uid=row.uid,
+        receiver=row.receiver,
+        attempts=row.attempts,
+        created_at=row.created_at,
+        payload=row.payload,
+        received_at=row.received_at,
     )

@@ -68,9 +68,12 @@ _WRONG_VALUE: Final = {
 
 
 class Settings(BaseModel):
-    """A section of a configuration file: frozen, and an unknown key is an error."""
+    """A section of a configuration file: frozen, and an unknown key is an error.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    What pydantic finds wrong never shows what was written: it may be a secret, and a traceback shows causes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 def load(

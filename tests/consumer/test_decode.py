@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.consumer.messages import ROOT, event, payload, topic
-from tocsin_consumer.decode import PAYLOAD_LIMIT, Rejection, decode
+from tocsin_consumer.decode import PAYLOAD_LIMIT, Forgotten, Rejection, decode
 from tocsin_schemas.event import EventPayload
 from tocsin_schemas.status import StatusPayload
 
@@ -48,6 +48,10 @@ def test_a_status_is_decoded_from_the_status_topic() -> None:
     data = b'{"v":1,"cluster":"edge-1","state":"online","boot":3,"since":9,"version":"0.1.0"}'
     assert isinstance(decode(f"{ROOT}/edge-1/status", data, root=ROOT), StatusPayload)
     assert reason(data, f"{ROOT}/edge-2/status") == "payload names another cluster than its topic"
+
+
+def test_an_empty_status_is_how_mqtt_clears_a_retained_one() -> None:
+    assert decode(f"{ROOT}/edge-1/status", b"", root=ROOT) == Forgotten("edge-1")
 
 
 @pytest.mark.parametrize(

@@ -184,6 +184,21 @@ def test_an_error_that_no_receiver_should_raise_is_tried_again_and_then_a_dead_l
     assert "hook/token" not in caplog.text
 
 
+def test_what_the_store_cannot_give_back_is_a_dead_letter_and_holds_nothing_up(
+    sut: Sut, caplog: pytest.LogCaptureFixture
+) -> None:
+    damaged = Entry(event(uid="bad"), b'{"v":1,', sut.clock.now, ("ops",))
+    sut.store.record([damaged], [], positions={}, now=sut.clock.now)
+    sut.record("a/1")
+    sut.run(seconds=1)
+    assert sut.receiver.delivered == ["a/1"]
+    assert sut.pending() == 0
+    assert sut.worker.counters.dead == 1
+    assert caplog.messages == [
+        "dead letter: receiver ops: cluster edge-1, event bad: what the store holds of it cannot be read"
+    ]
+
+
 def test_a_storm_of_dead_letters_does_not_flood_the_log(sut: Sut, caplog: pytest.LogCaptureFixture) -> None:
     sut.record(*(f"u{number}/1" for number in range(100)))
     sut.receiver.objection = never

@@ -71,7 +71,8 @@ class Site:
 
     def delivered(self) -> list[tuple[str, int]]:
         file = self.folder / "out.ndjson"
-        lines = file.read_text().splitlines() if file.exists() else []
+        whole = file.read_text().rpartition("\n")[0] if file.exists() else ""
+        lines = whole.splitlines()
         return [(line["uid"], line["count"]) for line in map(json.loads, lines)]
 
     def query(self, sql: str) -> list[Any]:
@@ -270,6 +271,23 @@ def test_a_store_that_cannot_be_used_ends_the_command_with_one_clear_line(site: 
     with Process("consumer", *arguments, folder=site.folder) as process:
         assert process.wait() == 1
     assert process.log == f"store {site.folder}/tocsin.db: file is not a database\n"
+
+
+def test_two_consumers_on_one_store_are_one_clear_error_and_a_kill_leaves_no_lock(site: Site) -> None:
+    arguments = ("-m", "tocsin_consumer", "run", "--config", str(site.write_settings()))
+    second = Process("second", *arguments, folder=site.folder)
+    with Process("first", *arguments, folder=site.folder) as first:
+        first.wait_for_log("connected to")
+        second.start()
+        assert second.wait() == 1
+        assert second.log == (
+            f"store {site.folder}/tocsin.db: in use by another tocsin-consumer (process {first.pid}); "
+            "each consumer needs a store and a broker.client_id of its own\n"
+        )
+        first.kill()
+        second.start()
+        second.wait_for_log("connected to")
+        assert second.stop() == 0
 
 
 def test_tail_shows_live_events_takes_nothing_from_a_consumer_and_leaves_no_session(

@@ -1,3 +1,4 @@
+import traceback
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,16 @@ def test_grouping_is_refused_in_every_route(file: Path, key: str) -> None:
     assert problems(file, text) == [
         f"4: route.routes[0].{key}: grouping is not done by this version yet; remove the key"
     ]
+
+
+def test_a_traceback_of_a_wrong_configuration_shows_no_secret(file: Path) -> None:
+    feishu = "{name: f, feishu: {url: 'https://h.example/tok-3n', secret: [hunter2]}}"
+    with pytest.raises(ConfigurationError) as caught:
+        load(file, GOOD.replace("{name: dump, stdout: {}}", feishu))
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "ValidationError" in shown
+    assert "hunter2" not in shown
+    assert "tok-3n" not in shown
 
 
 def test_a_store_that_is_not_sqlite_is_refused_without_showing_its_password(file: Path) -> None:

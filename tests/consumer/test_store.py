@@ -1,3 +1,4 @@
+import os
 import sqlite3
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -205,6 +206,28 @@ def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
 def test_a_directory_that_does_not_exist_is_told(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="unable to open database file"):
         Store(f"sqlite:///{tmp_path}/none/store.db")
+
+
+def test_a_second_process_is_kept_off_an_exclusive_store_until_the_first_lets_go(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    first = Store(url, exclusive=True)
+    with pytest.raises(StoreError, match=rf"in use by another tocsin-consumer \(process {os.getpid()}\)"):
+        Store(url, exclusive=True)
+    first.close()
+    Store(url, exclusive=True).close()
+
+
+def test_a_store_that_could_not_be_opened_is_not_held(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    rows(path, "CREATE TABLE cats (name)")
+    for _ in range(2):
+        with pytest.raises(StoreError, match="holds tables of something else"):
+            Store(f"sqlite:///{path}", exclusive=True)
+
+
+def test_an_exclusive_store_needs_its_directory(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"store\.db\.lock cannot be opened: No such file or directory"):
+        Store(f"sqlite:///{tmp_path}/none/store.db", exclusive=True)
 
 
 def test_a_full_disk_is_an_error_that_keeps_what_there_was(tmp_path: Path) -> None:
