@@ -8,7 +8,8 @@ from typing import Self
 
 import yaml
 
-from tests.stage.broker import Account, Broker, free_port
+from tests.mosquitto import free_port
+from tests.stage.broker import Account, Broker
 from tests.waiting import until
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.relay import Relay
 from tests.mosquitto import Mosquitto, free_port
-from tests.relay import Relay
 from tests.schemas.fake_broker import (
     ACCEPTED,
     CONNECT,
@@ -160,7 +160,7 @@ def test_a_connection_that_lasted_ends_the_streak(mosquitto: Mosquitto, monkeypa
     ):
         for number in (1, 2, 3):
             until(lambda number=number: len(recorder.connections) == number)  # type: ignore[misc]
-            relay.cut()
+            relay.reset()
         until(lambda: len(recorder.connections) == 4)
     assert failures == [1, 1, 1]
 
