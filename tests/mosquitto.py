@@ -62,7 +62,7 @@ class Mosquitto:
         assert executable is not None, "Mosquitto is missing; install it with the system's package manager"
         with self.log_file.open("ab") as log:
             command = [executable, "-c", str(self._configuration_file)]
-            self._process = subprocess.Popen(command, stderr=log, stdout=log)
+            self._process = subprocess.Popen(command, stderr=log, stdout=log, start_new_session=True)
         until(self._accepts, within_seconds=10, otherwise="Mosquitto does not accept connections")
         return self
 

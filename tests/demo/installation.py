@@ -67,9 +67,9 @@ class Installation:
         self._running.close()
 
     def recorded(self) -> list[dict[str, Any]]:
-        """Return the events that the receiver `record` has got so far."""
+        """Return the events that the receiver `record` has got so far, but for one that it is writing."""
         path = self.folder / "events.ndjson"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]] if path.exists() else []
 
     def producer_sums(self) -> dict[str, int]:
         """Return what the producer has counted, once it has stopped."""

@@ -191,8 +191,9 @@ def test_a_site_cannot_write_as_another(site: Site, topic: str) -> None:
     assert site.publish(CLUSTER, topic, b"{}") == "Not authorized"
 
 
-def test_a_consumer_cannot_write_events(site: Site) -> None:
-    assert site.publish("ops", f"k8s/v1/{CLUSTER}/event/shop/Pod/BackOff", b"{}") == "Not authorized"
+@pytest.mark.parametrize("topic", [f"k8s/v1/{CLUSTER}/event/shop/Pod/BackOff", "k8s/v1/ops/status"])
+def test_a_consumer_cannot_write_not_even_as_a_cluster_of_its_own_name(site: Site, topic: str) -> None:
+    assert site.publish("ops", topic, b"{}") == "Not authorized"
 
 
 def test_a_site_cannot_read_what_others_write(site: Site) -> None:

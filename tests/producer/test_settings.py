@@ -70,6 +70,28 @@ def test_a_key_that_does_nothing_yet_is_refused(tmp_path: Path, key: str) -> Non
     assert "with a later version; remove this key" in problem
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("events: {include: [{type: warning}]}", "expected what matches Normal or Warning, found 'warning'"),
+        ("events: {include: [{type: [Error]}]}", "expected what matches Normal or Warning, found ['Error']"),
+        ("events: {exclude: [{}]}", "expected at least one field; a rule without any excludes every event"),
+        ("events: {include: [{reason: []}]}", "an empty list matches nothing"),
+        ("outbox: {max_messages: true}", "expected a whole number, found true"),
+        ("outbox: {max_bytes: 32KiB}", "expected at least 65536"),
+        ("outbox: {path: /tmp}", "expected the path of a file, found a directory"),
+        ("message_limit: 8193", "expected at most 8192"),
+    ],
+)
+def test_what_would_do_nothing_or_too_much_is_refused(tmp_path: Path, text: str, problem: str) -> None:
+    (found,) = problems(tmp_path, MINIMAL + text)
+    assert problem in found
+
+
+def test_a_rule_without_fields_includes_every_event(tmp_path: Path) -> None:
+    assert load(tmp_path, MINIMAL + "events: {include: [{}]}").events.include[0].rule().patterns == {}
+
+
 @pytest.mark.parametrize("root", ["", "/k8s", "k8s/", "k8s/+", "k8s/#", "$SYS/x", "a b"])
 def test_a_topic_root_must_be_one(tmp_path: Path, root: str) -> None:
     (problem,) = problems(tmp_path, f'{MINIMAL}topic_root: "{root}"\n')

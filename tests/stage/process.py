@@ -39,6 +39,7 @@ class Process:
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 env=self.environment,
+                start_new_session=True,  # Ctrl-C is for who started it
             )
 
     def stop(self, *, within_seconds: float = 20.0) -> int:

@@ -125,9 +125,7 @@ class Site:
     def recorded(self) -> list[dict[str, Any]]:
         """Return the events that the receiver `record` has got so far."""
         path = self.folder / "events.ndjson"
-        return (
-            [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-        )
+        return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]] if path.exists() else []
 
     def states(self) -> list[tuple[str, int]]:
         """Return what `record` has got as states of Events, in order."""
