@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from tocsin_producer.filter import Rule
 from tocsin_schemas.broker import BrokerSettings
@@ -21,7 +21,6 @@ _NOISE: Final = "InvalidDiskCapacity|CgroupV1"
 
 _PLANNED: Final = {
     "fold": "folding repeats comes with a later version; remove this key",
-    "http": "probes and metrics come with a later version; remove this key",
 }
 
 
@@ -67,6 +66,29 @@ class OutboxSettings(Settings):
     max_bytes: Size = Field(default=1024**2, ge=4096)
 
 
+def _check_listen(listen: str) -> str:
+    host, _, port = listen.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]") if ":" in host else host
+    if (
+        not host
+        or (bare == host and ":" in host)
+        or not port.isascii()
+        or not port.isdigit()
+        or int(port) > 65_535
+    ):
+        raise ValueError("expected host:port such as 0.0.0.0:8080, 127.0.0.1:8080 or [::]:8080")
+    return listen
+
+
+class HttpSettings(Settings):
+    """Probes and metrics."""
+
+    listen: Annotated[str, AfterValidator(_check_listen)] | None = Field(
+        default=None,
+        description="Where /healthz, /readyz and /metrics are answered; without it, nowhere.",
+    )
+
+
 class LogSettings(Settings):
     """What goes to standard error."""
 
@@ -85,6 +107,7 @@ class ProducerSettings(Settings):
     events: EventSettings = EventSettings()
     outbox: OutboxSettings = OutboxSettings()
     message_limit: int = Field(default=1024, ge=16, le=65_536, description="Characters of a message.")
+    http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
 
 
