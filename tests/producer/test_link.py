@@ -9,6 +9,7 @@ from tests.producer.conftest import message
 from tocsin_producer.database import Database
 from tocsin_producer.link import WINDOW, Link
 from tocsin_producer.outbox import Message, Outbox
+from tocsin_producer.status import OwnStatus
 from tocsin_schemas.session import Connection, Received
 
 STATUS = "k8s/v1/edge-042/status"
@@ -20,6 +21,14 @@ class FakeConnection:
 
     published: list[tuple[str, dict[str, Any], bool]] = field(default_factory=list)
     acknowledged: list[Received] = field(default_factory=list)
+    looked: list[str] = field(default_factory=list)
+    unheard: set[int] = field(default_factory=set)
+
+    def look(self, topic: str) -> None:
+        self.looked.append(topic)
+
+    def was_unheard(self, mid: int) -> bool:
+        return mid in self.unheard
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int:
         if topic == "impossible":
@@ -43,19 +52,41 @@ class Bench:
     def __init__(self, *, max_messages: int = 1000) -> None:
         self.outbox = Outbox(Database(None), max_messages=max_messages, max_bytes=10**9)
         self.time = 0.0
+        self.leaves: list[None] = []
+        self.status = OwnStatus(
+            "edge-042", 17, self.outbox, clock=self.clock, now=lambda: 1000.0, uniform=lambda _low, high: high
+        )
         self.link = Link(
             self.outbox,
-            topic_root="k8s/v1",
-            cluster="edge-042",
-            boot=17,
-            clock=lambda: self.time,
-            now=lambda: 1000.0,
+            self.status,
+            status_topic=STATUS,
+            leave=lambda: self.leaves.append(None),
+            clock=self.clock,
         )
         self.fake = FakeConnection()
+
+    def clock(self) -> float:
+        return self.time
 
     @property
     def connection(self) -> Connection:
         return cast("Connection", self.fake)
+
+    def connect(self) -> None:
+        """Connect, as after a break if there was a connection before."""
+        self.fake = FakeConnection()
+        self.link.on_connected(self.connection, session_present=False)
+
+    def tell(self) -> None:
+        """Let the broker take all statuses that are under way."""
+        for mid, (topic, _, _) in enumerate(self.fake.published, start=1):
+            if topic == STATUS:
+                self.answer(mid)
+
+    def find(self, boot: int, state: str = "online", *, retained: bool = True) -> None:
+        """Have a status come from the topic that we look at."""
+        payload = json.dumps({"v": 1, "cluster": "edge-042", "state": state, "boot": boot}).encode()
+        self.link.on_message(self.connection, Received(STATUS, payload, 0, retained))
 
     def put(self, *uids: str) -> None:
         for uid in uids:
@@ -73,7 +104,7 @@ class Bench:
 
 def test_it_tells_that_it_is_there_when_it_connects() -> None:
     bench = Bench()
-    bench.link.kubernetes_version = "v1.32.1+k3s1"
+    bench.status.kubernetes_version = "v1.32.1+k3s1"
     bench.link.on_connected(bench.connection, session_present=False)
     (status,) = bench.fake.statuses()
     assert status["state"] == "online"
@@ -187,7 +218,7 @@ def test_in_a_storm_of_losses_the_status_is_told_once_a_minute() -> None:
 def test_the_version_of_the_api_server_is_told_as_soon_as_it_is_known() -> None:
     bench = Bench()
     bench.link.on_connected(bench.connection, session_present=False)
-    bench.link.kubernetes_version = "v1.36.2"
+    bench.status.kubernetes_version = "v1.36.2"
     bench.turn()
     bench.turn()
     assert [status.get("k8s") for status in bench.fake.statuses()] == [None, "v1.36.2"]
