@@ -75,6 +75,7 @@ class Link:
         self._has_warned = False
         self._look_until: float | None = None
         self._can_look: bool | None = None
+        self._has_said_goodbye = False
         #: Whether we have looked in this connection and nothing has come of it yet.
         self._looks_in_vain = False
         self.status = status
@@ -101,6 +102,7 @@ class Link:
         """Tell that we are there; but if we have told it before, look first whether another has told since."""
         self.counters.connections += 1
         self.is_connected = True
+        self._has_said_goodbye = False
         # Some brokers answer a forbidden subscription by hanging up: after one in vain, connect once without.
         self._looks_in_vain = self._can_look is not False and not self._looks_in_vain
         if self._looks_in_vain:
@@ -164,7 +166,7 @@ class Link:
 
     def on_turn(self, connection: Connection) -> float | None:
         """Hand over what waits, as far as the window is open."""
-        if self._is_leaving:
+        if self._is_leaving or self._has_said_goodbye:
             return None
         if self._look_until is not None:
             if (left := self._look_until - self._clock()) > 0:
@@ -266,12 +268,15 @@ class Link:
 
     def on_stopping(self, connection: Connection) -> None:
         """Say goodbye ourselves, so that the status is true before the will could be."""
+        self._look_until = None
+        self._has_said_goodbye = True
         if not self._is_leaving:
             self._tell_status(connection, "offline")
 
     def is_idle(self) -> bool:
         """Whether the broker has everything, or somebody else will bring it."""
-        return self._is_leaving or (not self._outbox.waiting and not self._statuses)
+        waits = self._outbox.waiting and not self._has_said_goodbye
+        return self._is_leaving or not (waits or self._statuses)
 
     def _hand_over(self, connection: Connection, message: Message) -> None:
         self._seq += 1

@@ -2,10 +2,9 @@
 
 A broker that gets a packet larger than it takes closes the connection, with MQTT 3.1.1 without a word, and would
 do so again at each try: one such message must not keep all others back. But most connections end for other
-reasons, and no message may be given up for those. So a message is suspected only if it was the oldest under way
-when the connection ended (brokers acknowledge in order), and it is larger than any that the broker has taken or
-this happens again and again. From then on it goes last and alone, ever more rarely, and is given up when the
-connection has ended on it each time.
+reasons, and no message may be given up for those. So a message is suspected only after the connection has ended
+several times while it was the oldest under way (brokers acknowledge in order). From then on it goes last and alone,
+ever more rarely, and is given up when the connection has ended on it each time.
 """
 
 import time
@@ -15,7 +14,9 @@ from typing import Final
 
 #: Pauses before a suspected message is tried again, in seconds; after the last of these tries it is given up.
 PAUSES_SECONDS: Final = (0.0, 10.0, 60.0, 300.0, 900.0, 1800.0)
-#: So many breaks in a row on one message, with none taken in between, make it suspect whatever its size.
+#: So many breaks in a row on one message, with none taken in between, make it suspect: if it is larger than all
+#: that was taken, and if it is not.
+LARGE_STREAK: Final = 2
 STREAK: Final = 5
 
 
@@ -50,7 +51,7 @@ class Suspects:
         known = self._suspicions.get(uid)
         if known is not None:
             return alone and self._count_try(uid, known)
-        if size > self._largest_taken or self._streak[1] >= STREAK:
+        if self._streak[1] >= (LARGE_STREAK if size > self._largest_taken else STREAK):
             self._suspicions[uid] = _Suspicion(0, self._clock())
         return False
 

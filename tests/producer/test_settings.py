@@ -87,7 +87,9 @@ def test_probes_are_answered_where_it_says(tmp_path: Path, listen: str) -> None:
     assert load(tmp_path, MINIMAL).http.listen is None
 
 
-@pytest.mark.parametrize("listen", ["8080", ":8080", "::1:8080", "host:", "host:http", "host:65536", "host:8٠"])
+@pytest.mark.parametrize(
+    "listen", ["8080", ":8080", "::1:8080", "host:", "host:http", "host:65536", "host:8\u0660"]
+)
 def test_an_address_to_listen_on_must_be_host_and_port(tmp_path: Path, listen: str) -> None:
     (problem,) = problems(tmp_path, f'{MINIMAL}http: {{listen: "{listen}"}}\n')
     assert "http.listen: expected host:port such as" in problem
