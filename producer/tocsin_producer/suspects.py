@@ -3,8 +3,8 @@
 A broker that gets a packet larger than it takes closes the connection, with MQTT 3.1.1 without a word, and would
 do so again at each try: one such message must not keep all others back. But most connections end for other
 reasons, and no message may be given up for those. So a message is suspected only after the connection has ended
-several times while it was the oldest under way (brokers acknowledge in order). From then on it goes last and alone,
-ever more rarely, and is given up when the connection has ended on it each time.
+several times while it was the oldest under way (brokers acknowledge in order). From then on it goes last and
+alone, ever more rarely, and is given up when the connection has ended on it each time.
 """
 
 import time

@@ -11,11 +11,12 @@ from typing import Any
 import paho.mqtt.client as mqtt
 import pytest
 
-from tests.mosquitto import Mosquitto
+from tests.mosquitto import OPEN, Mosquitto
 from tests.producer.conftest import message
 from tests.schemas.session_harness import Recorder, broker_at, running, unique
 from tests.waiting import until
 from tocsin_producer import standby as standby_module
+from tocsin_producer import suspects as suspects_module
 from tocsin_producer import tenure as tenure_module
 from tocsin_producer.database import Database, later_boot
 from tocsin_producer.link import Link
@@ -204,6 +205,24 @@ def test_a_producer_that_may_not_read_its_status_works_without(
                 mosquitto.start()
             until(producer.is_told)
     assert [record.getMessage()[:11] for record in caplog.records].count("cannot read") == 1
+
+
+@pytest.mark.usefixtures("_either_version")
+def test_a_message_that_is_too_large_for_the_broker_is_given_up_and_keeps_nothing_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suspects_module, "PAUSES_SECONDS", (0.0, 0.05, 0.05))
+    with Mosquitto(tmp_path, f"{OPEN}max_packet_size 500\n") as mosquitto:
+        producer = Producer(broker_at(mosquitto.port), unique(), 1000)
+        producer.outbox.put(message("small"))
+        producer.outbox.put(message("too large", payload=f'{{"x":"{"x" * 500}"}}'))
+        for number in range(40):
+            producer.outbox.put(message(f"small-{number}"))
+        with producer.running():
+            until(lambda: producer.outbox.waiting == 0)
+            until(producer.is_told)
+    assert (producer.outbox.losses["size"], producer.link.counters.published) == (1, 41)
+    assert caplog.text.count("gave up t: ") == 1
 
 
 def test_a_stop_ends_the_standby_as_well(mosquitto: Mosquitto) -> None:
