@@ -25,7 +25,6 @@ _NOISE: Final = "InvalidDiskCapacity|CgroupV1"
 
 _PLANNED: Final = {
     "fold": "folding repeats comes with a later version; remove this key",
-    "http": "probes and metrics come with a later version; remove this key",
 }
 
 
@@ -91,6 +90,29 @@ class OutboxSettings(Settings):
     max_bytes: Size = Field(default=1024**2, ge=64 * 1024, description="One event is never more.")
 
 
+def _check_listen(listen: str) -> str:
+    host, _, port = listen.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]") if ":" in host else host
+    if (
+        not host
+        or (bare == host and ":" in host)
+        or not port.isascii()
+        or not port.isdigit()
+        or int(port) > 65_535
+    ):
+        raise ValueError("expected host:port such as 0.0.0.0:8080, 127.0.0.1:8080 or [::]:8080")
+    return listen
+
+
+class HttpSettings(Settings):
+    """Probes and metrics."""
+
+    listen: Annotated[str, AfterValidator(_check_listen)] | None = Field(
+        default=None,
+        description="Where /healthz, /readyz and /metrics are answered; without it, nowhere.",
+    )
+
+
 class LogSettings(Settings):
     """What goes to standard error."""
 
@@ -114,6 +136,7 @@ class ProducerSettings(Settings):
         le=MESSAGE_LIMIT,
         description="Characters of a message.",
     )
+    http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
 
 

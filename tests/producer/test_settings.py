@@ -64,9 +64,8 @@ message_limit: 4
     assert "events.include[2].raison: unknown key; did you mean reason?" in found[4]
 
 
-@pytest.mark.parametrize("key", ["fold: {interval: 30m}", 'http: {listen: "0.0.0.0:8080"}'])
-def test_a_key_that_does_nothing_yet_is_refused(tmp_path: Path, key: str) -> None:
-    (problem,) = problems(tmp_path, MINIMAL + key)
+def test_a_key_that_does_nothing_yet_is_refused(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, MINIMAL + "fold: {interval: 30m}")
     assert "with a later version; remove this key" in problem
 
 
@@ -102,3 +101,17 @@ def test_the_environment_stands_over_the_file(tmp_path: Path) -> None:
     environment = {"TOCSIN_CLUSTER": "edge-7", "TOCSIN_OUTBOX_MAX_MESSAGES": "7", "TOCSIN_LOG_LEVEL": "debug"}
     settings = load(tmp_path, MINIMAL, environment)
     assert (settings.cluster, settings.outbox.max_messages, settings.log.level) == ("edge-7", 7, "debug")
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:8080", "127.0.0.1:0", "localhost:9100", "[::]:8080"])
+def test_probes_are_answered_where_it_says(tmp_path: Path, listen: str) -> None:
+    assert load(tmp_path, f'{MINIMAL}http: {{listen: "{listen}"}}\n').http.listen == listen
+    assert load(tmp_path, MINIMAL).http.listen is None
+
+
+@pytest.mark.parametrize(
+    "listen", ["8080", ":8080", "::1:8080", "host:", "host:http", "host:65536", "host:8\u0660"]
+)
+def test_an_address_to_listen_on_must_be_host_and_port(tmp_path: Path, listen: str) -> None:
+    (problem,) = problems(tmp_path, f'{MINIMAL}http: {{listen: "{listen}"}}\n')
+    assert "http.listen: expected host:port such as" in problem
