@@ -84,9 +84,14 @@ class Consumer:
             settings.broker.connection(client_id=settings.client_id), self._intake, receive_maximum=MESSAGE_LIMIT
         )
         self.pipeline = Pipeline(
-            settings.topic_root, Route(settings.route), store=self._store, notify=self._wake_workers, clock=clock
+            settings.topic_root,
+            Route(settings.route),
+            rules=settings.presence.rules,
+            store=self._store,
+            notify=self._wake_workers,
+            clock=clock,
         )
-        feed = Feed(self._inbox, self.pipeline, acknowledge=self._acknowledge)
+        feed = Feed(self._inbox, self.pipeline, acknowledge=self._acknowledge, uplink=lambda: self._intake.uplink)
         self._deliver_jobs = [
             _Job(f"deliver-{name}", worker.run, worker.wake) for name, worker in self._workers.items()
         ]
@@ -97,6 +102,7 @@ class Consumer:
     def start(self) -> None:
         """Start from the end to the beginning: who receives before who sends."""
         self._bury_orphans()
+        self.pipeline.expect(self._settings.presence.clusters)
         for job in self._jobs():
             job.start()
 
@@ -116,7 +122,7 @@ class Consumer:
         self._intake.close()
         clean = _end([self._feed_job], DRAIN_SECONDS)
         # A session that hangs in an attempt to connect has nothing left to say.
-        clean = (_end([self._session_job], DISCONNECT_SECONDS) or not self._intake.connected) and clean
+        clean = (_end([self._session_job], DISCONNECT_SECONDS) or self._intake.uplink is None) and clean
         clean = _end(self._deliver_jobs, DELIVER_SECONDS) and clean
         self._report()
         if clean:

@@ -11,16 +11,16 @@ from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, fie
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from tocsin_consumer.labels import Language
+from tocsin_consumer.presence import Rules
 from tocsin_consumer.receiver_settings import ReceiverSettings, TimeZone
 from tocsin_schemas import configuration, logs, topics
 from tocsin_schemas.broker import BrokerSettings
 from tocsin_schemas.configuration import Document, Duration, Location, PatternField, Settings
 
+_SECOND: Final = timedelta(seconds=1)
 _LATER: Final = "is not done by this version yet; remove the key"
 #: Keys of the design that would do nothing yet: a key that does nothing is never accepted.
 _PLANNED: Final = {
-    "presence": f"telling that a cluster is silent {_LATER}",
-    "http": f"serving metrics and probes {_LATER}",
     "inhibit": f"inhibition {_LATER}",
     "silences": f"silencing {_LATER}",
     **dict.fromkeys(("group_by", "group_wait", "group_interval", "repeat_interval"), f"grouping {_LATER}"),
@@ -31,6 +31,12 @@ def _check_topic_root(root: str) -> str:
     if not root or any(level != topics.safe_level(level) for level in root.split("/")):
         raise ValueError("expected topic levels such as k8s/v1, without wildcards, dots and spaces")
     return root
+
+
+def _check_cluster(name: str) -> str:
+    if not topics.CLUSTER_PATTERN.fullmatch(name):
+        raise ValueError(f"expected the name of a cluster, such as edge-042, found {name!r}")
+    return name
 
 
 def _check_store(url: str) -> str:
@@ -83,6 +89,42 @@ class LogSettings(Settings):
     format: logs.Format = "text"
 
 
+class PresenceSettings(Settings):
+    """When a cluster counts as gone, and as back."""
+
+    offline_after: Duration = Field(
+        default=timedelta(minutes=5),
+        ge=_SECOND,
+        le=timedelta(days=7),
+        description="How long a cluster is offline before that is told.",
+    )
+    steady_after: Duration = Field(
+        default=timedelta(minutes=1),
+        le=timedelta(days=7),
+        description="How long it has to be back before that is told.",
+    )
+    silent_after: Duration = Field(
+        default=timedelta(minutes=150),
+        ge=_SECOND,
+        le=timedelta(days=7),
+        description="After how long without a word it counts as gone; producers report at least every hour.",
+    )
+    clusters: list[Annotated[str, AfterValidator(_check_cluster)]] = Field(
+        default=[], description="Clusters that there should be: one that was never seen is told."
+    )
+
+    @property
+    def rules(self) -> Rules:
+        """The same, for the code that decides."""
+        return Rules(self.offline_after, self.steady_after, self.silent_after)
+
+    @field_validator("clusters")
+    @classmethod
+    def _check_repeated(cls, clusters: list[str]) -> list[str]:
+        _raise_any(((index,), text) for index, text in _repeated(clusters))
+        return clusters
+
+
 class ConsumerSettings(Settings):
     """The whole file. A field is checked after those above it, which it may refer to."""
 
@@ -96,6 +138,7 @@ class ConsumerSettings(Settings):
     )
     time_zone: TimeZone = ZoneInfo("UTC")
     language: Language = "en"
+    presence: PresenceSettings = PresenceSettings()
     receivers: list[ReceiverSettings] = Field(min_length=1)
     route: RouteSettings
     log: LogSettings = LogSettings()

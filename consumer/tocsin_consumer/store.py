@@ -11,9 +11,10 @@ behaves as a file does.
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 import sqlalchemy as sa
@@ -22,7 +23,9 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from tocsin_consumer import tables
 from tocsin_consumer.errors import PermanentError, StoreError
+from tocsin_consumer.losses import Loss
 from tocsin_consumer.notification import Notification
+from tocsin_consumer.presence import Link, Presence, Told
 from tocsin_consumer.sequence import Position
 from tocsin_consumer.store_lock import StoreLock
 from tocsin_consumer.tables import Milliseconds, dead_letters, deliveries, events
@@ -128,6 +131,13 @@ _position = upsert(tables.positions)
 _set_position = _position.on_conflict_do_update(
     index_elements=["cluster"], set_={"boot": _position.excluded.boot, "seq": _position.excluded.seq}
 )
+_set_presence, _set_loss = (
+    upsert(table).on_conflict_do_update(
+        index_elements=["cluster"],
+        set_={column.name: sa.literal_column(f"excluded.{column.name}") for column in table.c},
+    )
+    for table in (tables.presences, tables.losses)
+)
 _has_pending = sa.exists().where(deliveries.c.event == events.c.id, deliveries.c.state == _PENDING)
 _has_dead_letter = sa.exists().where(dead_letters.c.event == events.c.id)
 
@@ -187,15 +197,39 @@ class Store:
                 row.cluster: Position(row.boot, row.seq) for row in connection.execute(sa.select(tables.positions))
             }
 
+    def presences(self) -> list[Presence]:
+        """Return what is known about every cluster."""
+        with self._transaction() as connection:
+            return [
+                Presence(**{**row, "link": Link(row["link"]), "told": Told(row["told"])})
+                for row in connection.execute(sa.select(tables.presences)).mappings()
+            ]
+
+    def losses(self) -> list[Loss]:
+        """Return the losses that were noticed and are not told yet."""
+        with self._transaction() as connection:
+            return [Loss(**row) for row in connection.execute(sa.select(tables.losses)).mappings()]
+
     def record(
         self,
         entries: Sequence[Entry],
         dead: Sequence[DeadPayload],
         *,
         positions: Mapping[str, Position],
+        presences: Mapping[str, Presence | None] = MappingProxyType({}),
+        losses: Mapping[str, Loss | None] = MappingProxyType({}),
         now: datetime,
     ) -> None:
-        """Keep new events with the deliveries that they call for, dead letters and positions: all or nothing."""
+        """Keep all of this or nothing of it.
+
+        Args:
+            entries: new events, with the deliveries that they call for.
+            dead: dead letters.
+            positions: how far the producers of some clusters have come.
+            presences: what is known about some clusters; nothing more about those that are None.
+            losses: what was lost of some clusters; nothing that is to be told of those that are None.
+            now: when the deliveries begin to age.
+        """
         with self._transaction() as connection:
             if entries:
                 _insert_deliveries(connection, entries, _insert_events(connection, entries), now)
@@ -205,6 +239,8 @@ class Store:
                     _set_position,
                     [{"cluster": cluster, "boot": at.boot, "seq": at.seq} for cluster, at in positions.items()],
                 )
+            _keep(connection, tables.presences, _set_presence, presences)
+            _keep(connection, tables.losses, _set_loss, losses)
 
     def due(self, receiver: str, now: datetime, *, limit: int) -> list[Delivery]:
         """Return deliveries that may be tried now, oldest first, and of each event only the oldest state.
@@ -302,6 +338,21 @@ _ABOUT_A_ROW: Final = (sa.exc.DataError, sa.exc.IntegrityError, sa.exc.Programmi
 def _insert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
     if rows:
         connection.execute(sa.insert(table), rows)
+
+
+def _keep(
+    connection: sa.Connection,
+    table: sa.Table,
+    statement: sa.Insert,
+    states: Mapping[str, Presence | None] | Mapping[str, Loss | None],
+) -> None:
+    """Write down one state per cluster, and remove those that are None."""
+    rows = [asdict(state) for state in states.values() if state is not None]
+    gone = [cluster for cluster, state in states.items() if state is None]
+    if rows:
+        connection.execute(statement, rows)
+    if gone:
+        connection.execute(sa.delete(table).where(table.c.cluster.in_(gone)))
 
 
 def _insert_events(connection: sa.Connection, entries: Sequence[Entry]) -> list[int]:

@@ -103,7 +103,7 @@ def consumer(settings: ConsumerSettings, *, clock: Clock = utc_now) -> Iterator[
 
 
 def connected(made: Consumer) -> None:
-    until(lambda: made._intake.connected)
+    until(lambda: made._intake.uplink)
 
 
 def test_an_event_arrives_at_a_receiver_once_and_a_repeat_never(site: Site) -> None:
@@ -307,5 +307,5 @@ def test_tail_shows_live_events_takes_nothing_from_a_consumer_and_leaves_no_sess
             assert process.wait(20) == 0
             process.stderr.read()
         until(lambda: site.delivered() == [("uid-1", 1)])
-        assert made._intake.connected
+        assert made._intake.uplink
     assert EventPayload.model_validate_json(line) == event()

@@ -1,8 +1,10 @@
 import traceback
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from tocsin_consumer.presence import Rules
 from tocsin_consumer.settings import ConsumerSettings, load_settings
 from tocsin_schemas.configuration import ConfigurationError
 
@@ -60,8 +62,6 @@ def test_scalars_come_from_the_environment_as_well(file: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("presence: {offline_after: 5m}", "presence: telling that a cluster is silent"),
-        ("http: {listen: ':8080'}", "http: serving metrics and probes"),
         ("inhibit: []", "inhibit: inhibition"),
         ("silences: []", "silences: silencing"),
         ("group_by: [cluster]", "group_by: grouping"),
@@ -69,6 +69,23 @@ def test_scalars_come_from_the_environment_as_well(file: Path) -> None:
 )
 def test_a_key_of_a_later_version_is_refused_and_says_so(file: Path, line: str, problem: str) -> None:
     assert problems(file, GOOD + line) == [f"5: {problem} is not done by this version yet; remove the key"]
+
+
+def test_presence_has_sensible_times_and_expects_no_clusters(file: Path) -> None:
+    presence = load(file, GOOD).presence
+    minutes = timedelta(minutes=1)
+    assert presence.rules == Rules(offline_after=5 * minutes, steady_after=minutes, silent_after=150 * minutes)
+    assert presence.clusters == []
+
+
+def test_an_expected_cluster_has_a_clusters_name_and_stands_there_once(file: Path) -> None:
+    assert problems(file, GOOD + "presence: {offline_after: 0s, clusters: [edge-1, Edge/2, edge-1]}") == [
+        "5: presence.clusters[1]: expected the name of a cluster, such as edge-042, found 'Edge/2'",
+        "5: presence.offline_after: expected at least 1 second, found 0s",
+    ]
+    assert problems(file, GOOD + "presence: {clusters: [edge-1, edge-2, edge-1]}") == [
+        "5: presence.clusters[2]: 'edge-1' stands here for the second time"
+    ]
 
 
 @pytest.mark.parametrize("key", ["group_by", "group_wait", "group_interval", "repeat_interval"])
