@@ -41,6 +41,10 @@ def summary(settings: ConsumerSettings) -> Iterator[str]:
     yield f"broker      {settings.broker.url} as {settings.client_id}"
     yield f"store       {_store(settings)}"
     yield f"presence    {_presence(settings.presence)}"
+    if settings.http:
+        yield f"http        {settings.http.listen}"
+    if settings.heartbeat:
+        yield f"heartbeat   every {duration(settings.heartbeat.every, 'en')}"
     for receiver in settings.receivers:
         yield f"receiver    {receiver.name} ({receiver.kind})"
     for node in Route(settings.route).nodes():

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -30,6 +31,7 @@ class Feed:
         acknowledge: called with what is stored.
         uplink: tells our connection to the broker, if there is one.
         backoff: seconds to wait after a number of failures of the store.
+        monotonic: seconds that never jump.
     """
 
     def __init__(
@@ -40,7 +42,13 @@ class Feed:
         acknowledge: Callable[[Sequence[Arrival]], None],
         uplink: Callable[[], Uplink | None],
         backoff: Callable[[int], float] = backoff_seconds,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        #: When it last made progress, in monotonic seconds. Any thread may read this.
+        self.turned_at = monotonic()
+        #: Whether it waits for the store to work again.
+        self.store_fails = False
+        self._monotonic = monotonic
         self._inbox = inbox
         self._pipeline = pipeline
         self._acknowledge = acknowledge
@@ -57,6 +65,7 @@ class Feed:
 
     def step(self, wait: Callable[[float], bool]) -> None:
         """Take one batch through, and decide what is due; `wait` waits some seconds, and tells whether to stop."""
+        self.turned_at = self._monotonic()
         batch = self._inbox.take(BATCH_LIMIT, timeout=_IDLE_SECONDS)
         stored = not batch or self._store(batch, wait)
         if stored and not len(self._inbox):  # else what we know is not the last that was said
@@ -86,16 +95,19 @@ class Feed:
         """Repeat `action` until the store does it; return False if we are to stop before it did."""
         failures = 0
         while True:
+            self.turned_at = self._monotonic()
             try:
                 action()
             except StoreError as error:
                 failures += 1
+                self.store_fails = True
                 (_log.warning if failures == 1 else _log.debug)(
                     "%s; nothing is acknowledged until it works", error
                 )
                 if wait(self._backoff(failures)):
                     return False
             else:
+                self.store_fails = False
                 if failures:
                     _log.info("the store works again after %d failures", failures)
                 return True

@@ -1,18 +1,26 @@
 """The consumer's configuration file."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from tocsin_consumer.labels import Language
 from tocsin_consumer.presence import Rules
-from tocsin_consumer.receiver_settings import ReceiverSettings, TimeZone
+from tocsin_consumer.receiver_settings import (
+    ReceiverSettings,
+    TimeZone,
+    WebUrl,
+    WebUrlFile,
+    check_exactly_one,
+    secret_of,
+)
 from tocsin_schemas import configuration, logs, topics
 from tocsin_schemas.broker import BrokerSettings
 from tocsin_schemas.configuration import Document, Duration, Location, PatternField, Settings
@@ -37,6 +45,16 @@ def _check_cluster(name: str) -> str:
     if not topics.CLUSTER_PATTERN.fullmatch(name):
         raise ValueError(f"expected the name of a cluster, such as edge-042, found {name!r}")
     return name
+
+
+def _check_listen(address: str) -> str:
+    try:
+        port = urlsplit(f"//{address}").port
+    except ValueError:
+        port = None
+    if not port or not re.fullmatch(r"[\w.-]*:\d+|\[[0-9a-fA-F:.]+\]:\d+", address):
+        raise ValueError(f"expected host and port such as 0.0.0.0:8081 or [::1]:8081, found {address!r}")
+    return address
 
 
 def _check_store(url: str) -> str:
@@ -125,6 +143,38 @@ class PresenceSettings(Settings):
         return clusters
 
 
+class HttpSettings(Settings):
+    """Where `/healthz`, `/readyz` and `/metrics` can be asked for; without this section nobody listens."""
+
+    listen: Annotated[str, AfterValidator(_check_listen)] = Field(
+        description="Host and port, such as 127.0.0.1:8081; without a host on every address."
+    )
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        parts = urlsplit(f"//{self.listen}")
+        return parts.hostname or "", parts.port or 0
+
+
+class HeartbeatSettings(Settings):
+    """What to request regularly while all is well, so that someone notices when the consumer is dead."""
+
+    url: WebUrl | None = Field(default=None, description="Such as https://hc-ping.com/<uuid>; better in a file.")
+    url_file: WebUrlFile | None = None
+    every: Duration = Field(default=timedelta(minutes=1), ge=_SECOND, le=timedelta(days=1))
+
+    @model_validator(mode="after")
+    def _check_one_url(self) -> Self:
+        check_exactly_one(self, "url", "url_file")
+        return self
+
+    @property
+    def address(self) -> str:
+        """What to request; a secret."""
+        return secret_of(self.url, self.url_file)
+
+
 class ConsumerSettings(Settings):
     """The whole file. A field is checked after those above it, which it may refer to."""
 
@@ -141,6 +191,8 @@ class ConsumerSettings(Settings):
     presence: PresenceSettings = PresenceSettings()
     receivers: list[ReceiverSettings] = Field(min_length=1)
     route: RouteSettings
+    http: HttpSettings | None = None
+    heartbeat: HeartbeatSettings | None = None
     log: LogSettings = LogSettings()
 
     @property

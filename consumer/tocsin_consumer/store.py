@@ -87,6 +87,14 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Backlog:
+    """How much waits for a receiver, and since when the oldest of it."""
+
+    waiting: int
+    oldest_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a try; `due_at` says when the next one is, if the delivery is still pending."""
 
@@ -138,6 +146,17 @@ _set_presence, _set_loss = (
     )
     for table in (tables.presences, tables.losses)
 )
+_waiting = (
+    sa.select(
+        deliveries.c.receiver, sa.func.count().label("waiting"), sa.func.min(deliveries.c.id).label("oldest")
+    )
+    .where(deliveries.c.state == _PENDING)
+    .group_by(deliveries.c.receiver)
+    .subquery()
+)
+_backlog = sa.select(_waiting.c.receiver, _waiting.c.waiting, deliveries.c.created_at.label("oldest_at")).join(
+    deliveries, deliveries.c.id == _waiting.c.oldest
+)
 _has_pending = sa.exists().where(deliveries.c.event == events.c.id, deliveries.c.state == _PENDING)
 _has_dead_letter = sa.exists().where(dead_letters.c.event == events.c.id)
 
@@ -158,6 +177,9 @@ class Store:
         Raises:
             StoreError: it cannot be opened, is in use, damaged, something else, or of a newer version.
         """
+        #: Transactions that were done, and that could not be.
+        self.commits = 0
+        self.failures = 0
         self._lock = threading.Lock()
         self._engine = sa.create_engine(
             url, poolclass=sa.StaticPool, connect_args={"check_same_thread": False, "timeout": 5.0}
@@ -309,15 +331,10 @@ class Store:
             connection.execute(sa.delete(events).where(events.c.id.in_(ids)))
             return len(ids)
 
-    def pending(self) -> dict[str, int]:
-        """Return how many deliveries wait for each receiver."""
-        query = (
-            sa.select(deliveries.c.receiver, sa.func.count().label("waiting"))
-            .where(deliveries.c.state == "pending")
-            .group_by(deliveries.c.receiver)
-        )
+    def backlog(self) -> dict[str, Backlog]:
+        """Return what waits for each receiver that anything waits for."""
         with self._transaction() as connection:
-            return {row.receiver: row.waiting for row in connection.execute(query)}
+            return {row.receiver: Backlog(row.waiting, row.oldest_at) for row in connection.execute(_backlog)}
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
@@ -325,9 +342,11 @@ class Store:
         try:
             with self._lock, self._engine.begin() as connection:
                 yield connection
+            self.commits += 1
         except sa.exc.DatabaseError as error:
             if isinstance(error, _ABOUT_A_ROW):
                 raise
+            self.failures += 1
             raise StoreError(f"store {self._engine.url.database}: {error.orig}") from error
 
 

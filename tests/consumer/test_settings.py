@@ -88,6 +88,51 @@ def test_an_expected_cluster_has_a_clusters_name_and_stands_there_once(file: Pat
     ]
 
 
+@pytest.mark.parametrize(
+    ("listen", "address"),
+    [
+        ("127.0.0.1:8081", ("127.0.0.1", 8081)),
+        (":8081", ("", 8081)),
+        ("[::1]:9", ("::1", 9)),
+        ("pi-1.lan:80", ("pi-1.lan", 80)),
+    ],
+)
+def test_an_address_to_listen_at_has_a_port_and_perhaps_a_host(
+    file: Path, listen: str, address: tuple[str, int]
+) -> None:
+    http = load(file, GOOD + f"http: {{listen: '{listen}'}}").http
+    assert http is not None
+    assert http.address == address
+
+
+@pytest.mark.parametrize(
+    "listen", ["8081", "localhost", "localhost:0", "localhost:99999", "http://a:1", "::1:8081"]
+)
+def test_what_nobody_can_listen_at_is_refused(file: Path, listen: str) -> None:
+    [problem] = problems(file, GOOD + f"http: {{listen: '{listen}'}}")
+    assert problem.startswith("5: http.listen: expected host and port such as 0.0.0.0:8081")
+
+
+def test_by_default_nobody_listens_and_nobody_is_told_that_we_live(file: Path) -> None:
+    settings = load(file, GOOD)
+    assert settings.http is None
+    assert settings.heartbeat is None
+
+
+def test_the_address_of_a_heartbeat_is_a_secret_itself_or_in_a_file(file: Path) -> None:
+    (file.parent / "url").write_text("https://hc-ping.com/5f1b7c9e\n")
+    heartbeat = load(file, GOOD + f"heartbeat: {{url_file: {file.parent}/url}}").heartbeat
+    assert heartbeat is not None
+    assert (heartbeat.address, heartbeat.every) == ("https://hc-ping.com/5f1b7c9e", timedelta(minutes=1))
+    direct = load(file, GOOD + "heartbeat: {url: 'https://hc-ping.com/5f1b7c9e', every: 30s}").heartbeat
+    assert "5f1b7c9e" not in repr(direct)
+    assert problems(file, GOOD + "heartbeat: {every: 1m}") == [
+        "5: heartbeat: expected url or url_file, found neither"
+    ]
+    [problem] = problems(file, GOOD + "heartbeat: {url: 'hc-ping.com/5f1b7c9e'}")
+    assert "5f1b7c9e" not in problem
+
+
 @pytest.mark.parametrize("key", ["group_by", "group_wait", "group_interval", "repeat_interval"])
 def test_grouping_is_refused_in_every_route(file: Path, key: str) -> None:
     text = GOOD.replace("[dump]}", f"[dump], routes: [{{{key}: 5m}}]}}")

@@ -12,7 +12,7 @@ from tocsin_consumer.errors import StoreError
 from tocsin_consumer.losses import Loss
 from tocsin_consumer.presence import Link, Presence, Told
 from tocsin_consumer.sequence import Position
-from tocsin_consumer.store import DEAD_PAYLOAD_LIMIT, DeadPayload, Delivery, Entry, Outcome, Store
+from tocsin_consumer.store import DEAD_PAYLOAD_LIMIT, Backlog, DeadPayload, Delivery, Entry, Outcome, Store
 from tocsin_schemas.event import EventPayload
 
 MINUTE = timedelta(minutes=1)
@@ -151,7 +151,7 @@ def test_deliveries_to_receivers_that_are_gone_become_dead_letters(tmp_path: Pat
     record(store, entry(event(uid="a"), "ops", "old"), entry(event(uid="b"), "old"))
     assert store.bury_all_but(["ops"], "gone", now=NOW) == 2
     assert store.bury_all_but(["ops"], "gone", now=NOW) == 0
-    assert store.pending() == {"ops": 1}
+    assert store.backlog() == {"ops": Backlog(1, NOW)}
     store.close()
     assert rows(tmp_path / "store.db", "SELECT receiver, reason, event FROM dead_letters") == [
         ("old", "gone", 1),
