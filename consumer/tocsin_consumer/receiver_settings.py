@@ -128,7 +128,9 @@ TimeZone = Annotated[ZoneInfo, BeforeValidator(parse_time_zone)]
 TemplateText = Annotated[str, AfterValidator(_check_template)]
 #: JSON of any shape whose texts are such templates.
 LayoutField = Annotated[Any, AfterValidator(_check_layout)]
-#: A file with a secret in it.
+#: The address of something on the web; a secret, itself or in a file.
+WebUrl = Annotated[SecretStr, AfterValidator(_check_url)]
+WebUrlFile = Annotated[ReadableFile, AfterValidator(_check_url_file)]
 Timeout = Annotated[Duration, Field(ge=_SECONDS, le=timedelta(minutes=5))]
 
 
@@ -171,8 +173,8 @@ HeaderValue = Annotated[
 class WebhookSettings(Settings):
     """Send an HTTP request."""
 
-    url: Annotated[SecretStr, AfterValidator(_check_url)] | None = None
-    url_file: Annotated[ReadableFile, AfterValidator(_check_url_file)] | None = None
+    url: WebUrl | None = None
+    url_file: WebUrlFile | None = None
     method: Literal["POST", "PUT", "PATCH"] = "POST"
     headers: dict[Annotated[str, AfterValidator(_check_header_name)], HeaderValue] = Field(
         default={}, description="Values are templates, or {file: path} for secrets."
@@ -183,13 +185,13 @@ class WebhookSettings(Settings):
 
     @model_validator(mode="after")
     def _check_one_url(self) -> Self:
-        _check_exactly_one(self, "url", "url_file")
+        check_exactly_one(self, "url", "url_file")
         return self
 
     @property
     def address(self) -> str:
         """Where to send to; a secret."""
-        return _secret(self.url, self.url_file)
+        return secret_of(self.url, self.url_file)
 
     def header(self, name: str) -> str:
         """Return a header as it is configured, from its file if it has one; a secret."""
@@ -213,7 +215,7 @@ class FeishuSettings(Settings):
 
     @model_validator(mode="after")
     def _check_combination(self) -> Self:
-        _check_exactly_one(self, "url", "url_file")
+        check_exactly_one(self, "url", "url_file")
         if self.secret is not None and self.secret_file is not None:
             raise ValueError("expected either secret or secret_file, found both")
         if self.card is not None and (self.title is not None or self.template is not None):
@@ -225,12 +227,12 @@ class FeishuSettings(Settings):
     @property
     def address(self) -> str:
         """Where to send to; a secret."""
-        return _secret(self.url, self.url_file)
+        return secret_of(self.url, self.url_file)
 
     @property
     def signing_key(self) -> str | None:
         """The key of the signature, if the bot asks for one; a secret."""
-        return _secret(self.secret, self.secret_file) or None
+        return secret_of(self.secret, self.secret_file) or None
 
 
 class RateLimitSettings(Settings):
@@ -240,6 +242,9 @@ class RateLimitSettings(Settings):
     per: Duration = Field(ge=_SECONDS, le=timedelta(days=1))
 
 
+#: How long it may take until a request is under way (a name that is looked up, a handshake), and all besides.
+_CONNECTING: Final = timedelta(seconds=30)
+_SLACK: Final = timedelta(minutes=1)
 #: The kinds of receivers; each is a key of a receiver, and of the table in receivers/.
 KINDS: Final = ("stdout", "file", "webhook", "feishu")
 
@@ -274,16 +279,24 @@ class ReceiverSettings(Settings):
         return values
 
     @property
+    def patience(self) -> timedelta:
+        """After how long one delivery is stuck: four requests that are late (signed twice, of two forms)."""
+        timeout = getattr(getattr(self, self.kind), "timeout", timedelta())
+        return 4 * (timeout + _CONNECTING) + _SLACK
+
+    @property
     def kind(self) -> str:
         """Which of the kinds it is."""
         return next(kind for kind in KINDS if getattr(self, kind) is not None)
 
 
-def _check_exactly_one(settings: Settings, *names: str) -> None:
+def check_exactly_one(settings: Settings, *names: str) -> None:
+    """Raise ValueError unless exactly one of the fields `names` is given."""
     given = [name for name in names if getattr(settings, name) is not None]
     if len(given) != 1:
         raise ValueError(f"expected {' or '.join(names)}, found {' and '.join(given) or 'neither'}")
 
 
-def _secret(value: SecretStr | None, file: Path | None) -> str:
+def secret_of(value: SecretStr | None, file: Path | None) -> str:
+    """Return a secret from its file or from itself; empty if there is neither."""
     return _secret_in(file) if file is not None else (value.get_secret_value().strip() if value else "")

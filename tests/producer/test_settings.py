@@ -103,14 +103,14 @@ def test_the_environment_stands_over_the_file(tmp_path: Path) -> None:
     assert (settings.cluster, settings.outbox.max_messages, settings.log.level) == ("edge-7", 7, "debug")
 
 
-@pytest.mark.parametrize("listen", ["0.0.0.0:8080", "127.0.0.1:0", "localhost:9100", "[::]:8080"])
+@pytest.mark.parametrize("listen", ["0.0.0.0:8080", "127.0.0.1:1", "localhost:9100", "[::]:8080"])
 def test_probes_are_answered_where_it_says(tmp_path: Path, listen: str) -> None:
     assert load(tmp_path, f'{MINIMAL}http: {{listen: "{listen}"}}\n').http.listen == listen
     assert load(tmp_path, MINIMAL).http.listen is None
 
 
 @pytest.mark.parametrize(
-    "listen", ["8080", ":8080", "::1:8080", "host:", "host:http", "host:65536", "host:8\u0660"]
+    "listen", ["8080", ":8080", "::1:8080", "host:", "host:http", "host:0", "host:65536", "host:8\u0660"]
 )
 def test_an_address_to_listen_on_must_be_host_and_port(tmp_path: Path, listen: str) -> None:
     (problem,) = problems(tmp_path, f'{MINIMAL}http: {{listen: "{listen}"}}\n')
