@@ -12,7 +12,9 @@ from tocsin_producer import probes
 from tocsin_producer.errors import ListenError
 from tocsin_producer.probes import MAX_CONNECTIONS, REQUEST_SECONDS, Answer, ProbeServer, respond
 
-PAGES = {"/healthz": lambda: Answer(200, "ok\n"), "/long": lambda: Answer(200, "x" * 2_000_000)}
+#: More than the buffers of both ends hold.
+LONG = 20_000_000
+PAGES = {"/healthz": lambda: Answer(200, "ok\n"), "/long": lambda: Answer(200, "x" * LONG)}
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ def test_a_path_is_answered(server: ProbeServer) -> None:
 
 
 def test_an_answer_larger_than_what_the_network_takes_at_once_is_whole(server: ProbeServer) -> None:
-    assert ask(server, "/long") == (200, "x" * 2_000_000)
+    assert ask(server, "/long") == (200, "x" * LONG)
 
 
 @pytest.mark.parametrize(
