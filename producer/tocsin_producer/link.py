@@ -226,7 +226,7 @@ class Link:
         due = [self.status.due_seconds()]
         if self._resume_at > self._clock():
             due.append(self._resume_at - self._clock())
-        elif not self._in_flight and (seconds := self._suspects.due_seconds()) is not None:
+        elif not self._in_flight and not self._statuses and (seconds := self._suspects.due_seconds()) is not None:
             due.append(seconds)
         return min(due)
 
