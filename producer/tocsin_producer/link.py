@@ -135,7 +135,7 @@ class Link:
         connection.acknowledge(message)
         if message.topic != self._status_topic or self._is_leaving:
             return
-        self._can_look = True
+        self._can_look, self._looks_in_vain = True, False
         found = Standing.read(message.payload)
         if found is not None:
             self._heed(self._rivalry.judge(found, retained=message.retained), found.boot)
