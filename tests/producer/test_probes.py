@@ -12,7 +12,11 @@ from tocsin_producer import probes
 from tocsin_producer.errors import ListenError
 from tocsin_producer.probes import MAX_CONNECTIONS, REQUEST_SECONDS, Answer, ProbeServer, respond
 
-PAGES = {"/healthz": lambda: Answer(200, "ok\n"), "/long": lambda: Answer(200, "x" * 2_000_000)}
+PAGES = {
+    "/healthz": lambda: Answer(200, "ok\n"),
+    "/long": lambda: Answer(200, "x" * 2_000_000),
+    "/endless": lambda: Answer(200, "x" * 30_000_000),
+}
 
 
 @pytest.fixture
@@ -54,7 +58,7 @@ def read_all(sock: socket.socket) -> bytes:
 def test_a_path_is_answered(server: ProbeServer) -> None:
     assert ask(server) == (200, "ok\n")
     assert ask(server, "/healthz?verbose") == (200, "ok\n")
-    assert ask(server, "/else") == (404, "known here: /healthz /long\n")
+    assert ask(server, "/else") == (404, "known here: /healthz /long /endless\n")
     assert ask(server, method="POST") == (405, "only GET\n")
 
 
@@ -97,7 +101,7 @@ def test_slow_clients_keep_nobody_from_being_answered(server: ProbeServer) -> No
 def test_who_does_not_finish_in_time_is_cut_off() -> None:
     time = [0.0]
     with serving(clock=lambda: time[0]) as server, connect(server) as silent, connect(server) as deaf:
-        deaf.sendall(b"GET /long HTTP/1.0\r\n\r\n")
+        deaf.sendall(b"GET /endless HTTP/1.0\r\n\r\n")
         until(lambda: len(server._clients) == 2)
         time[0] = REQUEST_SECONDS + 1
         until(lambda: not server._clients, within_seconds=5)

@@ -236,7 +236,7 @@ def test_an_odd_line_is_counted_and_the_watch_goes_on(
         following.until_following()
         server.events.put(event("a"))
         following.until(("a", 3))
-        assert following.pipeline.intake.sums()["malformed"] == 1
+        until(lambda: following.pipeline.intake.sums()["malformed"] == 1)
         assert following.verbs() == [LIST, WATCH]
 
 
