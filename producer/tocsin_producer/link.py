@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 WINDOW: Final = 16
 #: How long a reconnecting producer waits for the status that is retained, before it tells its own.
 LOOK_SECONDS: Final = 5.0
+#: In a new boot there may be none: what comes later than this is heeded as well.
+FIRST_LOOK_SECONDS: Final = 1.0
 #: When the state cannot be written, it is tried again after this time.
 STATE_PAUSE_SECONDS: Final = 10.0
 
@@ -99,7 +101,7 @@ class Link:
         return Will(self._status_topic, self.status.payload("offline"))
 
     def on_connected(self, connection: Connection, *, session_present: bool) -> None:  # noqa: ARG002
-        """Tell that we are there; but if we have told it before, look first whether another has told since."""
+        """Tell that we are there, but look first who has told before."""
         self.counters.connections += 1
         self.is_connected = True
         self._has_said_goodbye = False
@@ -107,8 +109,8 @@ class Link:
         self._looks_in_vain = self._can_look is not False and not self._looks_in_vain
         if self._looks_in_vain:
             connection.look(self._status_topic)
-        if self._looks_in_vain and self._rivalry.has_told:
-            self._look_until = self._clock() + LOOK_SECONDS
+            seconds = LOOK_SECONDS if self._rivalry.has_told else FIRST_LOOK_SECONDS
+            self._look_until = self._clock() + seconds
         else:
             self._tell_status(connection, "online")
 
@@ -135,7 +137,7 @@ class Link:
         connection.acknowledge(message)
         if message.topic != self._status_topic or self._is_leaving:
             return
-        self._can_look = True
+        self._can_look, self._looks_in_vain = True, False
         found = Standing.read(message.payload)
         if found is not None:
             self._heed(self._rivalry.judge(found, retained=message.retained), found.boot)
@@ -173,16 +175,21 @@ class Link:
                 return left
             self._end_look(connection)
         self._settle()
-        if self._clock() >= self._resume_at:
+        if self._may_hand_over():
             self._hand_over_waiting(connection)
         if not self.status.due_seconds():
             self._tell_status(connection, "online")
         return self._rest_seconds()
 
+    def _may_hand_over(self) -> bool:
+        """Whether it is time: until our first status is answered, our boot may turn out to be outdated."""
+        is_first = bool(self._statuses) and not self._rivalry.has_told
+        return not is_first and self._clock() >= self._resume_at
+
     def _end_look(self, connection: Connection) -> None:
         """Go on without what we looked for: it is not there, or not for us to read."""
         self._look_until = None
-        if self._can_look is None:
+        if self._can_look is None and self._rivalry.has_told:
             self._can_look = False
             _log.warning(
                 "cannot read %s: a second producer for this cluster would not be noticed; let the account read it",
@@ -226,7 +233,7 @@ class Link:
         due = [self.status.due_seconds()]
         if self._resume_at > self._clock():
             due.append(self._resume_at - self._clock())
-        elif not self._in_flight and (seconds := self._suspects.due_seconds()) is not None:
+        elif not self._in_flight and not self._statuses and (seconds := self._suspects.due_seconds()) is not None:
             due.append(seconds)
         return min(due)
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.producer.conftest import message
 from tocsin_producer.database import Database
-from tocsin_producer.link import LOOK_SECONDS, STATE_PAUSE_SECONDS, WINDOW, Link
+from tocsin_producer.link import FIRST_LOOK_SECONDS, LOOK_SECONDS, STATE_PAUSE_SECONDS, WINDOW, Link
 from tocsin_producer.outbox import Message, Outbox
 from tocsin_producer.status import RETELL_SECONDS, OwnStatus
 from tocsin_producer.suspects import LARGE_STREAK, PAUSES_SECONDS
@@ -77,8 +77,12 @@ class Bench:
 
     def connect(self) -> None:
         """Connect, as after a break if there was a connection before."""
+        has_told = self.link._rivalry.has_told
         self.fake = FakeConnection()
         self.link.on_connected(self.connection, session_present=False)
+        if not has_told:  # let it find nothing
+            self.time += FIRST_LOOK_SECONDS
+            self.link.on_turn(self.connection)
 
     def tell(self) -> None:
         """Let the broker take all statuses that are under way."""
@@ -108,7 +112,7 @@ class Bench:
 def test_it_tells_that_it_is_there_when_it_connects() -> None:
     bench = Bench()
     bench.status.kubernetes_version = "v1.32.1+k3s1"
-    bench.link.on_connected(bench.connection, session_present=False)
+    bench.connect()
     (status,) = bench.fake.statuses()
     assert status["state"] == "online"
     assert (status["boot"], status["since"], status["k8s"]) == (17, 1000, "v1.32.1+k3s1")
@@ -220,7 +224,7 @@ def test_in_a_storm_of_losses_the_status_is_told_once_a_minute() -> None:
 
 def test_the_version_of_the_api_server_is_told_as_soon_as_it_is_known() -> None:
     bench = Bench()
-    bench.link.on_connected(bench.connection, session_present=False)
+    bench.connect()
     bench.status.kubernetes_version = "v1.36.2"
     bench.turn()
     bench.turn()
@@ -270,11 +274,24 @@ def told(**options: Any) -> Bench:
     return bench
 
 
-def test_at_its_first_connect_it_tells_its_status_at_once_and_looks_beside() -> None:
+def test_at_its_first_connect_it_looks_for_a_moment_since_there_may_be_nothing() -> None:
     bench = Bench()
-    bench.connect()
+    bench.link.on_connected(bench.connection, session_present=False)
     assert bench.fake.looked == [STATUS]
+    assert bench.link.on_turn(bench.connection) == FIRST_LOOK_SECONDS
+    assert bench.fake.statuses() == []
+    bench.time += FIRST_LOOK_SECONDS
+    bench.link.on_turn(bench.connection)
     assert len(bench.fake.statuses()) == 1
+
+
+def test_at_its_first_connect_it_tells_nothing_as_a_boot_that_is_outdated() -> None:
+    bench = Bench()
+    bench.link.on_connected(bench.connection, session_present=False)
+    bench.find(17, "offline")
+    bench.time += FIRST_LOOK_SECONDS
+    bench.turn()
+    assert (bench.link.outdated_by, bench.fake.published) == (17, [])
 
 
 def test_when_it_reconnects_it_looks_before_it_tells_and_hands_over_nothing_meanwhile() -> None:
@@ -332,6 +349,8 @@ def test_a_boot_that_an_earlier_producer_is_ahead_of_goes_on_as_a_later_one() ->
     bench.connect()
     bench.put("a")
     bench.find(4_000_000_000, "offline")
+    assert bench.turn() == []
+    bench.tell()
     assert bench.fake.statuses()[0]["boot"] == 4_000_000_001
     assert json.loads(bench.link.will().payload)["boot"] == 4_000_000_001
     bench.turn()
@@ -388,6 +407,16 @@ def test_what_is_no_status_ends_the_look_and_nothing_else(payload: bytes) -> Non
     bench.link.on_message(bench.connection, Received(STATUS, payload, 0, retained=True))
     assert len(bench.fake.statuses()) == 1
     assert bench.leaves == []
+
+
+def test_the_first_events_of_a_boot_wait_until_the_broker_has_answered_the_status() -> None:
+    bench = Bench()
+    bench.connect()
+    bench.put("a")
+    assert bench.turn() == []
+    bench.answer(1, "Not authorized")
+    bench.time += 60
+    assert bench.turn() == ["a"]
 
 
 def test_an_event_that_nobody_gets_counts_as_published_and_as_unheard_and_is_said_once_per_streak(
@@ -463,7 +492,7 @@ def test_what_the_broker_has_is_not_sent_again_while_the_state_cannot_be_written
         assert bench.outbox.waiting == 2
         bench.link.on_disconnected("cut")
         bench.connect()
-        bench.time += LOOK_SECONDS
+        bench.tell()
         assert bench.turn() == []
     bench.time += STATE_PAUSE_SECONDS
     assert bench.turn() == ["b"]

@@ -12,9 +12,11 @@ from tocsin_producer import probes
 from tocsin_producer.errors import ListenError
 from tocsin_producer.probes import MAX_CONNECTIONS, REQUEST_SECONDS, Answer, ProbeServer, respond
 
-#: More than the buffers of both ends hold.
-LONG = 20_000_000
-PAGES = {"/healthz": lambda: Answer(200, "ok\n"), "/long": lambda: Answer(200, "x" * LONG)}
+PAGES = {
+    "/healthz": lambda: Answer(200, "ok\n"),
+    "/long": lambda: Answer(200, "x" * 2_000_000),
+    "/endless": lambda: Answer(200, "x" * 30_000_000),
+}
 
 
 @pytest.fixture
@@ -56,12 +58,12 @@ def read_all(sock: socket.socket) -> bytes:
 def test_a_path_is_answered(server: ProbeServer) -> None:
     assert ask(server) == (200, "ok\n")
     assert ask(server, "/healthz?verbose") == (200, "ok\n")
-    assert ask(server, "/else") == (404, "known here: /healthz /long\n")
+    assert ask(server, "/else") == (404, "known here: /healthz /long /endless\n")
     assert ask(server, method="POST") == (405, "only GET\n")
 
 
 def test_an_answer_larger_than_what_the_network_takes_at_once_is_whole(server: ProbeServer) -> None:
-    assert ask(server, "/long") == (200, "x" * LONG)
+    assert ask(server, "/long") == (200, "x" * 2_000_000)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,7 @@ def test_slow_clients_keep_nobody_from_being_answered(server: ProbeServer) -> No
 def test_who_does_not_finish_in_time_is_cut_off() -> None:
     time = [0.0]
     with serving(clock=lambda: time[0]) as server, connect(server) as silent, connect(server) as deaf:
-        deaf.sendall(b"GET /long HTTP/1.0\r\n\r\n")
+        deaf.sendall(b"GET /endless HTTP/1.0\r\n\r\n")
         until(lambda: len(server._clients) == 2)
         time[0] = REQUEST_SECONDS + 1
         until(lambda: not server._clients, within_seconds=5)
@@ -122,7 +124,20 @@ def test_a_client_that_goes_away_in_the_middle_of_its_answer_breaks_nothing(serv
     assert ask(server)[0] == 200
 
 
-def test_a_page_that_fails_is_logged_and_the_next_is_answered(
+def test_a_page_that_fails_is_answered_as_a_failure_and_logged(
+    server: ProbeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server._pages = {**PAGES, "/bad": failing}
+    assert ask(server, "/bad") == (500, "failed; the log says why\n")
+    assert "no figures today" in caplog.text
+    assert ask(server)[0] == 200
+
+
+def failing() -> Answer:
+    raise RuntimeError("no figures today")
+
+
+def test_what_no_page_could_answer_for_is_logged_and_the_next_is_answered(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probes, "_LOOK_SECONDS", 0.01)
@@ -130,7 +145,7 @@ def test_a_page_that_fails_is_logged_and_the_next_is_answered(
         server._pages = {**PAGES, "/bad": lambda: Answer(999, "no such status")}
         with connect(server) as sock:
             sock.sendall(b"GET /bad HTTP/1.0\r\n\r\n")
-            until(lambda: "a probe failed" in caplog.text)
+            until(lambda: "answering probes failed" in caplog.text)
         assert ask(server)[0] == 200
 
 
