@@ -173,11 +173,16 @@ class Link:
                 return left
             self._end_look(connection)
         self._settle()
-        if self._clock() >= self._resume_at:
+        if self._may_hand_over():
             self._hand_over_waiting(connection)
         if not self.status.due_seconds():
             self._tell_status(connection, "online")
         return self._rest_seconds()
+
+    def _may_hand_over(self) -> bool:
+        """Whether it is time: until our first status is answered, our boot may turn out to be outdated."""
+        is_first = bool(self._statuses) and not self._rivalry.has_told
+        return not is_first and self._clock() >= self._resume_at
 
     def _end_look(self, connection: Connection) -> None:
         """Go on without what we looked for: it is not there, or not for us to read."""
@@ -226,7 +231,7 @@ class Link:
         due = [self.status.due_seconds()]
         if self._resume_at > self._clock():
             due.append(self._resume_at - self._clock())
-        elif not self._in_flight and (seconds := self._suspects.due_seconds()) is not None:
+        elif not self._in_flight and not self._statuses and (seconds := self._suspects.due_seconds()) is not None:
             due.append(seconds)
         return min(due)
 

@@ -62,10 +62,18 @@ def respond(head: bytes, pages: Pages) -> Answer:
     match head.partition(b"\r\n")[0].split(b" "):
         case [b"GET", target, version] if version.startswith(b"HTTP/1."):
             page = pages.get(target.partition(b"?")[0].decode("ascii", "replace"))
-            return page() if page is not None else Answer(404, f"known here: {' '.join(pages)}\n")
+            return _call(page) if page is not None else Answer(404, f"known here: {' '.join(pages)}\n")
         case [_, _, version] if version.startswith(b"HTTP/1."):
             return Answer(405, "only GET\n")
     return Answer(400, "not HTTP\n")
+
+
+def _call(page: Callable[[], Answer]) -> Answer:
+    try:
+        return page()
+    except Exception:  # noqa: BLE001 - a callback's: whoever asks has to hear of it
+        _log.exception("a probe failed")
+        return Answer(500, "failed; the log says why\n")
 
 
 @dataclass(slots=True)
@@ -121,7 +129,7 @@ class ProbeServer:
             try:
                 self.step(_LOOK_SECONDS)
             except Exception:  # noqa: BLE001 - the top of the thread
-                _log.exception("a probe failed")
+                _log.exception("answering probes failed")
                 self._closing.wait(_LOOK_SECONDS)
         for client in list(self._clients.values()):
             self._drop(client)

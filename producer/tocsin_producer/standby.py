@@ -38,17 +38,25 @@ class Standby:
         self._leave = leave
         self._clock = clock
         self._gone_at = clock() + GRACE_SECONDS
+        self._deaf_at: float | None = clock()
         self._connections = 0
         self.last_boot = rival
 
     def on_connected(self, connection: Connection, *, session_present: bool) -> None:  # noqa: ARG002
         """Look and listen."""
         self._connections += 1
+        self._deaf_at = None
         self._gone_at = max(self._gone_at, self._clock() + GRACE_SECONDS)
         connection.look(self._status_topic)
 
-    def on_disconnected(self, reason: str) -> None:
-        """Nothing was under way."""
+    def on_disconnected(self, reason: str) -> None:  # noqa: ARG002 - the session logs it
+        """Nothing was under way, but nothing is heard any more."""
+        self._deaf_at = self._clock()
+
+    def on_pause(self) -> None:
+        """Leave once nothing could be heard for so long: the broker may refuse the name of a standby for ever."""
+        if self._deaf_at is not None and self._clock() - self._deaf_at >= PATIENCE_SECONDS:
+            self._leave()
 
     def on_acknowledged(self, connection: Connection, mid: int, refusal: str | None) -> None:
         """Nothing was published."""

@@ -74,7 +74,7 @@ class Tenure:
     def run(self, link: Link) -> None:
         """Let `link` speak, as long as nobody else does, until `stop` is called."""
         while not self._stop.is_set():
-            self._hold(link, self._broker, will=link.will)
+            self._hold(link, self._broker, backoff=self._backoff, will=link.will)
             if link.superseded_by is not None and not self._stop.is_set():
                 self._stand_by(link, rival=link.superseded_by)
             elif link.outdated_by is not None:
@@ -93,15 +93,27 @@ class Tenure:
         )
         standby = Standby(self._status_topic, boot=link.status.boot, rival=rival, leave=self.leave)
         client_id = self._broker.client_id + STANDBY_SUFFIX
-        self._hold(standby, replace(self._broker, client_id=client_id, clean_start=True))
+
+        def pause(failures: int) -> float:
+            standby.on_pause()
+            return self._backoff(failures)
+
+        self._hold(standby, replace(self._broker, client_id=client_id, clean_start=True), backoff=pause)
         if not self._stop.is_set():
             _log.warning(
                 "the other producer (boot %d) is gone; speaking for cluster %s again", rival, self._cluster
             )
             link.begin_boot(self._later_boot(standby.last_boot))
 
-    def _hold(self, handler: Handler, broker: Broker, *, will: Callable[[], Will] | None = None) -> None:
+    def _hold(
+        self,
+        handler: Handler,
+        broker: Broker,
+        *,
+        backoff: Callable[[int], float],
+        will: Callable[[], Will] | None = None,
+    ) -> None:
         self._end = threading.Event()
-        self._session = Session(broker, handler, will=will, backoff=self._backoff)
+        self._session = Session(broker, handler, will=will, backoff=backoff)
         if not self._stop.is_set():  # a stop from now on finds this session
             self._session.run(self._end)

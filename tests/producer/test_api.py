@@ -1,9 +1,11 @@
 import http.client
+import itertools
 import logging
 import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from tests.fakes import apiserver_faults as faults
 from tests.fakes.apiserver import ApiServer
 from tests.producer.conftest import event
 from tests.waiting import until
-from tocsin_producer.api import ApiClient
+from tocsin_producer.api import ANSWER_SECONDS, ApiClient
 from tocsin_producer.credentials import Credentials
 from tocsin_producer.errors import ApiError, ExpiredError, ResolveError, TokenError, TooLargeError
 from tocsin_producer.plan import ApiServer as Server
@@ -284,3 +286,49 @@ def test_a_connection_that_is_closed_meanwhile_does_not_disturb_an_abort(server:
         sock.settimeout(10)
         client.abort()
         assert sock.recv(1) == b""
+
+
+@contextmanager
+def trickling(head: bytes) -> Iterator[str]:
+    """Serve one client with a byte at a time, for ever."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def trickle() -> None:
+            client, _ = listener.accept()
+            with client, suppress(OSError):
+                client.recv(65536)
+                client.sendall(head)
+                while True:
+                    client.sendall(b" ")
+
+        thread = threading.Thread(target=trickle, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join(10)
+
+
+def test_an_answer_that_never_ends_is_given_up_in_the_end() -> None:
+    time = itertools.count(0.0, ANSWER_SECONDS / 100)
+    with trickling(b"HTTP/1.1 200 OK\r\n\r\n") as url:
+        client = ApiClient(Server(url), clock=lambda: next(time))
+        with pytest.raises(TimeoutError, match="did not end within 300 s"):
+            client.get(EVENTS)
+        assert client._connection is None
+
+
+def test_an_answer_that_breaks_off_is_no_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def break_off() -> None:
+            client, _ = listener.accept()
+            with client:
+                client.recv(65536)
+                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}")
+
+        thread = threading.Thread(target=break_off, daemon=True)
+        thread.start()
+        client = ApiClient(Server(f"http://127.0.0.1:{listener.getsockname()[1]}"))
+        with pytest.raises(http.client.IncompleteRead):
+            client.get(EVENTS)
+        thread.join(10)
+    assert client.contact_seconds is not None

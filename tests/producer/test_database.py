@@ -103,7 +103,7 @@ def test_what_cannot_be_written_is_said_once_and_so_is_that_it_can_again(
         with pytest.raises(sqlite3.Error):
             database.keep_number("n", 1)
         assert database.number("n") == 0  # reading goes on, and does not mean that writing does
-    assert database.trouble == "full"
+        assert str(database.trouble) == "full"
     with database.transaction() as connection:
         connection.execute("DROP TRIGGER full")
     database.keep_number("n", 1)

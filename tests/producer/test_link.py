@@ -332,6 +332,8 @@ def test_a_boot_that_an_earlier_producer_is_ahead_of_goes_on_as_a_later_one() ->
     bench.connect()
     bench.put("a")
     bench.find(4_000_000_000, "offline")
+    assert bench.turn() == []
+    bench.tell()
     assert bench.fake.statuses()[0]["boot"] == 4_000_000_001
     assert json.loads(bench.link.will().payload)["boot"] == 4_000_000_001
     bench.turn()
@@ -388,6 +390,16 @@ def test_what_is_no_status_ends_the_look_and_nothing_else(payload: bytes) -> Non
     bench.link.on_message(bench.connection, Received(STATUS, payload, 0, retained=True))
     assert len(bench.fake.statuses()) == 1
     assert bench.leaves == []
+
+
+def test_the_first_events_of_a_boot_wait_until_the_broker_has_answered_the_status() -> None:
+    bench = Bench()
+    bench.connect()
+    bench.put("a")
+    assert bench.turn() == []
+    bench.answer(1, "Not authorized")
+    bench.time += 60
+    assert bench.turn() == ["a"]
 
 
 def test_an_event_that_nobody_gets_counts_as_published_and_as_unheard_and_is_said_once_per_streak(
@@ -463,7 +475,7 @@ def test_what_the_broker_has_is_not_sent_again_while_the_state_cannot_be_written
         assert bench.outbox.waiting == 2
         bench.link.on_disconnected("cut")
         bench.connect()
-        bench.time += LOOK_SECONDS
+        bench.tell()
         assert bench.turn() == []
     bench.time += STATE_PAUSE_SECONDS
     assert bench.turn() == ["b"]

@@ -122,7 +122,20 @@ def test_a_client_that_goes_away_in_the_middle_of_its_answer_breaks_nothing(serv
     assert ask(server)[0] == 200
 
 
-def test_a_page_that_fails_is_logged_and_the_next_is_answered(
+def test_a_page_that_fails_is_answered_as_a_failure_and_logged(
+    server: ProbeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server._pages = {**PAGES, "/bad": failing}
+    assert ask(server, "/bad") == (500, "failed; the log says why\n")
+    assert "no figures today" in caplog.text
+    assert ask(server)[0] == 200
+
+
+def failing() -> Answer:
+    raise RuntimeError("no figures today")
+
+
+def test_what_no_page_could_answer_for_is_logged_and_the_next_is_answered(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probes, "_LOOK_SECONDS", 0.01)
@@ -130,7 +143,7 @@ def test_a_page_that_fails_is_logged_and_the_next_is_answered(
         server._pages = {**PAGES, "/bad": lambda: Answer(999, "no such status")}
         with connect(server) as sock:
             sock.sendall(b"GET /bad HTTP/1.0\r\n\r\n")
-            until(lambda: "a probe failed" in caplog.text)
+            until(lambda: "answering probes failed" in caplog.text)
         assert ask(server)[0] == 200
 
 

@@ -113,3 +113,24 @@ def test_its_own_old_status_and_what_is_no_status_mean_nothing() -> None:
         bench.connection, Received("else", b'{"boot":18,"state":"online"}', 0, retained=False)
     )
     assert bench.patience() == GRACE_SECONDS
+
+
+def test_one_that_the_broker_does_not_let_in_leaves_in_the_end() -> None:
+    bench = Bench()
+    bench.standby.on_disconnected("refused")
+    for _ in range(9):
+        bench.time += PATIENCE_SECONDS / 10
+        bench.standby.on_pause()
+    assert bench.leaves == []
+    bench.time += PATIENCE_SECONDS / 10
+    bench.standby.on_pause()
+    assert len(bench.leaves) == 1
+
+
+def test_one_that_is_connected_again_listens_again() -> None:
+    bench = Bench()
+    bench.standby.on_disconnected("cut")
+    bench.connect()
+    bench.time += 2 * PATIENCE_SECONDS
+    bench.standby.on_pause()
+    assert bench.leaves == []

@@ -225,6 +225,21 @@ def test_a_message_that_is_too_large_for_the_broker_is_given_up_and_keeps_nothin
     assert caplog.text.count("gave up t: ") == 1
 
 
+def test_a_standby_that_the_broker_does_not_let_in_gives_its_place_back_to_the_link(
+    mosquitto: Mosquitto, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standby_module, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(tenure_module, "STANDBY_SUFFIX", "\0")  # no broker takes such a name
+    topic, broker = unique(), broker_at(mosquitto.port)
+    first, second = Producer(broker, topic, 1000), Producer(broker, topic, 2000)
+    with first.running():
+        until(first.is_told)
+        with second.running():
+            until(lambda: first.link.superseded_by is not None)
+        until(lambda: first.boot == 2001 and first.is_told())
+    assert len(errors(caplog)) == 1
+
+
 def test_a_stop_ends_the_standby_as_well(mosquitto: Mosquitto) -> None:
     topic, broker = unique(), broker_at(mosquitto.port)
     first, second = Producer(broker, topic, 1000), Producer(broker, topic, 2000)

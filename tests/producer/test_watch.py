@@ -1,11 +1,13 @@
 import itertools
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NoReturn
 
 import pytest
 
@@ -14,13 +16,15 @@ from tests.fakes.apiserver import ApiServer
 from tests.fakes.recording import Notification
 from tests.producer.conftest import MakePipeline, Pipeline, event
 from tests.waiting import until
+from tocsin_producer import api as api_module
 from tocsin_producer import watch as watch_module
-from tocsin_producer.api import ApiClient
+from tocsin_producer.api import ANSWER_SECONDS, OPENING_SECONDS, ApiClient
 from tocsin_producer.credentials import Credentials
 from tocsin_producer.errors import ResolveError
 from tocsin_producer.event import read_event
 from tocsin_producer.plan import ApiServer as Server
 from tocsin_producer.watch import Watch
+from tocsin_schemas.event import EventPayload
 
 LIST: Final = "list"
 WATCH: Final = "watch"
@@ -79,6 +83,7 @@ def followed(
     source: Server | None = None,
     credentials: Credentials | None = None,
     hold_back: Callable[[], bool] = lambda: False,
+    backoff: Callable[..., float] = lambda failures, **_: float(failures),
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Followed]:
     watch = Watch(
@@ -87,7 +92,7 @@ def followed(
         pipeline.checkpoint,
         selector=selector,
         hold_back=hold_back,
-        backoff=lambda failures, **_: float(failures),
+        backoff=backoff,
         clock=clock,
     )
     running = Followed(server, pipeline, watch)
@@ -513,6 +518,100 @@ def test_a_state_that_cannot_be_written_is_listed_again(
         with pipeline.database.transaction() as connection:
             connection.execute("DROP TRIGGER full")
         following.until(("a", 3))
+
+
+def test_in_a_storm_of_410s_lists_grow_rarer_up_to_five_minutes_and_nothing_is_missed(
+    server: ApiServer, make_pipeline: MakePipeline
+) -> None:
+    limits: list[float] = []
+
+    def backoff(failures: int, *, limit: float) -> float:
+        limits.append(limit)
+        return float(failures)
+
+    storm = faults.ExpireWatches(times=math.inf)
+    pipeline = make_pipeline()
+    with server.faulty(storm), followed(server, pipeline, backoff=backoff) as following:
+        until(lambda: len(following.pauses) >= 30)
+        server.events.put(event("a"))
+        following.until(("a", 3))
+    assert following.pauses[:5] == [0.0, 2.0, 3.0, 4.0, 5.0]
+    assert set(limits[:25]) == {watch_module.LIST_PAUSE_LIMIT_SECONDS}
+    assert pipeline.intake.sums()["malformed"] == 0
+
+
+def test_a_watch_that_is_closed_every_second_is_resumed_each_time_with_nothing_missed_or_told_twice(
+    server: ApiServer, make_pipeline: MakePipeline
+) -> None:
+    with followed(server, make_pipeline()) as following:
+        for number in range(60):
+            server.events.put(event(f"event-{number % 20}", count=1 + number // 20))
+            for watch in server.watches:
+                watch.close()
+        following.until(*((f"event-{number}", 3) for number in range(20)))
+        assert following.verbs().count(LIST) == 1
+        assert following.pipeline.intake.sums()["repeated"] == 0
+
+
+def test_a_slow_list_is_waited_for_and_the_watch_is_not_late_meanwhile(
+    server: ApiServer, make_pipeline: MakePipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_module, "PAGE_SIZE", 2)
+    for number in range(6):
+        server.events.put(event(str(number)))
+    with server.faulty(faults.SlowList(0.2)), followed(server, make_pipeline()) as following:
+        until(lambda: following.server.requests)
+        assert (following.watch.pulse.late_seconds, following.watch.has_listed) == (0, False)
+        following.until(*((str(number), 3) for number in range(6)))
+        following.until_following()
+        assert following.watch.has_listed
+
+
+def test_an_api_server_that_hangs_in_a_list_is_given_up_and_asked_again(
+    server: ApiServer, make_pipeline: MakePipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_module, "READ_TIMEOUT_SECONDS", 0.1)
+    server.hang()
+    server.events.put(event("a"))
+    with followed(server, make_pipeline()) as following:
+        until(lambda: len(following.pauses) >= 3)
+        assert following.watch.contact_seconds is None
+        server.resume()
+        following.until(("a", 3))
+        assert following.watch.contact_seconds is not None
+
+
+def test_a_watch_that_hangs_beyond_its_limits_is_late(make_pipeline: MakePipeline) -> None:
+    time = [0.0]
+    late: list[float] = []
+
+    class Hanging(ApiClient):
+        def get(self, *_: object, **_options: object) -> NoReturn:
+            time[0] = OPENING_SECONDS + ANSWER_SECONDS + 61
+            late.append(watch.pulse.late_seconds)
+            raise TimeoutError
+
+    pipeline = make_pipeline()
+    client = Hanging(Server("http://127.0.0.1:9"))
+    watch = Watch(client, pipeline.intake, pipeline.checkpoint, selector="", clock=lambda: time[0])
+    watch.step()
+    assert late == [61]
+
+
+@pytest.mark.parametrize("hours", [-24 * 365 * 40, -1, 1, 24 * 365 * 500])
+def test_events_of_nodes_whose_clocks_are_ahead_or_behind_are_told_as_they_are_and_in_order(
+    server: ApiServer, make_pipeline: MakePipeline, hours: int
+) -> None:
+    odd = (datetime(2026, 11, 24, tzinfo=UTC) + timedelta(hours=hours)).isoformat().replace("+00:00", "Z")
+    with followed(server, make_pipeline()) as following:
+        server.events.put(event("odd", count=1, firstTimestamp=odd, lastTimestamp=odd))
+        server.events.put(event("right"))
+        server.events.put(event("odd", count=2, firstTimestamp="2026-11-24T00:00:00Z", lastTimestamp=odd))
+        following.until(("odd", 2), ("right", 3))
+        payloads = following.pipeline.waiting()
+    assert [payload["uid"] for payload in payloads] == ["odd", "right"]
+    assert 0 <= payloads[0]["first"] <= payloads[0]["last"]
+    EventPayload.model_validate(payloads[0] | {"boot": 1, "seq": 1})
 
 
 def test_every_state_of_the_recording_is_offered_while_watches_are_cut_and_expire(

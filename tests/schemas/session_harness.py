@@ -69,11 +69,12 @@ class Recorder:
         if self.acknowledges:
             connection.acknowledge(message)
 
-    def on_turn(self, connection: Connection) -> None:
+    def on_turn(self, connection: Connection) -> float | None:
         self.turns += 1
         while self.outbox:
             topic, payload, retain = self.outbox.popleft()
             self.in_flight.add(connection.publish(topic, payload, retain=retain))
+        return None
 
     def on_stopping(self, connection: Connection) -> None:
         if self.last_words is not None:
