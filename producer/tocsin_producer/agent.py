@@ -4,20 +4,22 @@
 """
 
 import logging
-import os
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Final, cast
 
 from tocsin_producer.api import NETWORK_ERRORS, ApiClient
+from tocsin_producer.backpressure import Backpressure
 from tocsin_producer.checkpoint import Checkpoint
+from tocsin_producer.credentials import Credentials
 from tocsin_producer.database import Database, later_boot, next_boot
-from tocsin_producer.errors import ApiError, ListenError, StateError
+from tocsin_producer.errors import ListenError, ProducerError, StateError
 from tocsin_producer.filter import EventFilter, field_selectors
 from tocsin_producer.health import Health, Source
 from tocsin_producer.intake import Intake, Wire
@@ -43,18 +45,25 @@ CLEAN, CUT_SHORT, UNUSABLE = 0, 1, 2
 class Agent:
     """One run of the producer: event sources → intake → outbox → link.
 
+    It stops in this order: first the sources end, then the outbox drains, then the link says goodbye.
+
+    Args:
+        plan: what to do.
+        sources: makes event sources of its own for the intake; default: those of the plan.
+
     Raises:
         StateError: the outbox file cannot be used.
         ListenError: probes cannot be served where they should be.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, *, sources: Callable[[Intake], Sequence[Source]] | None = None) -> None:
         self._plan = plan
         self._stop = threading.Event()
+        self._sources_ended = threading.Event()
+        self._hanging: list[str] = []
         self._failed = False
-        self.expired = False
         self._database = Database(Path(plan.outbox_path) if plan.outbox_path else None)
-        self._checkpoint = Checkpoint(self._database)
+        self._checkpoint = Checkpoint(self._database, watches=field_selectors(plan.include))
         self._outbox = Outbox(
             self._database,
             max_messages=plan.outbox_max_messages,
@@ -64,7 +73,7 @@ class Agent:
         topic = status_topic(plan.topic_root, plan.cluster)
         self._tenure = Tenure(
             plan.broker,
-            self._stop,
+            self._sources_ended,
             cluster=plan.cluster,
             status_topic=topic,
             later_boot=partial(later_boot, self._database),
@@ -85,26 +94,35 @@ class Agent:
         )
         self._health = Health(plan.cluster, self._database, self._intake, self._outbox, self._link, self._tenure)
         self._probes = ProbeServer(plan.http_listen, self._health.pages()) if plan.http_listen else None
+        self._sources = self._make_sources() if sources is None else sources(self._intake)
 
     def run(self) -> int:
         """Run until `stop` is called and return the exit code; the calling thread holds the session."""
-        sources = self._make_sources()
-        threads = [self._start(source, index) for index, source in enumerate(sources)]
-        self._health.watches = list(zip(sources, threads, strict=True))
+        threads = [self._start(source, index) for index, source in enumerate(self._sources)]
+        self._health.watches = list(zip(self._sources, threads, strict=True))
         if self._probes is not None:
             self._probes.start()
+        ending = threading.Thread(target=self._end_sources, args=(threads,), name="ending", daemon=True)
+        ending.start()
         self._tenure.run(self._link)
-        deadline = time.monotonic() + _STOP_SECONDS
-        while any(thread.is_alive() for thread in threads) and time.monotonic() < deadline:
-            for source in sources:  # again: one that was just about to connect had nothing to abort
-                source.abort()
-            threads[0].join(0.05)
+        ending.join()
         if self._probes is not None:
             self._probes.close()
-        return self._finish(hanging=[thread.name for thread in threads if thread.is_alive()])
+        return self._finish()
 
     def stop(self) -> None:
         """End the run; safe in a signal handler."""
+        self._stop.set()
+
+    def _end_sources(self, threads: Sequence[threading.Thread]) -> None:
+        """Once we are to stop, break the sources off, wait until they have ended, and let the session end."""
+        self._stop.wait()
+        deadline = time.monotonic() + _STOP_SECONDS
+        while (alive := [thread for thread in threads if thread.is_alive()]) and time.monotonic() < deadline:
+            for source in self._sources:  # again: one that was just about to connect had nothing to abort
+                source.abort()
+            alive[0].join(0.05)
+        self._hanging = [thread.name for thread in alive]
         self._tenure.stop()
 
     def _make_sources(self) -> list[Source]:
@@ -116,13 +134,14 @@ class Agent:
         return [self._make_watch(source, selector) for selector in selectors]
 
     def _make_watch(self, server: ApiServer, selector: str) -> Watch:
+        credentials = Credentials(self._plan.resolve_command) if self._plan.resolve_command else None
         return Watch(
-            ApiClient(server),
+            ApiClient(server, credentials),
             self._intake,
             self._checkpoint,
             selector=selector,
             on_list=self._learn_version,
-            on_unauthorized=self._renew_credentials,
+            hold_back=Backpressure(lambda: self._outbox.fullness, lambda: self._link.counters.published).hold_back,
         )
 
     def _start(self, source: Source, index: int) -> threading.Thread:
@@ -134,6 +153,9 @@ class Agent:
         """Run a source; one that ends by an error ends the process, which then starts anew."""
         try:
             source.run(self._stop)
+        except ProducerError as error:
+            _log.error("no events can come any more: %s", error)
+            self._fail()
         except Exception:  # noqa: BLE001 - the top of the thread
             _log.exception("no events can come any more")
             self._fail()
@@ -148,16 +170,8 @@ class Agent:
             try:
                 self._link.status.kubernetes_version = str(client.get("/version")["gitVersion"])
                 self._tenure.wake()
-            except (ApiError, KeyError, *NETWORK_ERRORS):
+            except (ProducerError, KeyError, *NETWORK_ERRORS):
                 _log.debug("the API server does not tell its version", exc_info=True)
-
-    def _renew_credentials(self) -> None:
-        """Credentials out of a kubeconfig cannot be read anew from here: stop, so that they are resolved anew."""
-        source = self._plan.source
-        if isinstance(source, ApiServer) and source.token_file is None:
-            _log.info("the API server's credentials have expired; resolving them anew")
-            self.expired = True
-            self.stop()
 
     def _end_replay(self) -> None:
         """Stop once everything that was replayed has been acknowledged."""
@@ -165,18 +179,18 @@ class Agent:
             continue
         self.stop()
 
-    def _finish(self, *, hanging: list[str]) -> int:
+    def _finish(self) -> int:
         sums = self._sums()
         text = ", ".join(f"{name} {value}" for name, value in sums.items())
         _log.info("stopped: %s", text, extra={"sums": sums})
         unsaved = self._outbox.waiting > 0 and self._plan.outbox_path is None
         if unsaved:
             _log.warning("what waited was not saved (no outbox.path); the next start lists it again")
-        if hanging:
-            _log.warning("did not end in time: %s", ", ".join(hanging))
+        if self._hanging:
+            _log.warning("did not end in time: %s", ", ".join(self._hanging))
         else:
             self._database.close()
-        return CUT_SHORT if hanging or unsaved or self._failed else CLEAN
+        return CUT_SHORT if self._hanging or unsaved or self._failed else CLEAN
 
     def _sums(self) -> dict[str, int]:
         return {
@@ -199,10 +213,7 @@ def main(arguments: list[str]) -> int:
         return UNUSABLE
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.stop())
-    code = agent.run()
-    if agent.expired:
-        os.execv(plan.command[0], plan.command)  # noqa: S606 - this very command, from its beginning
-    return code
+    return agent.run()
 
 
 if __name__ == "__main__":

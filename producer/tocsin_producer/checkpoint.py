@@ -4,6 +4,8 @@ It mirrors what the API server still holds: an Event that a complete list does n
 deletion the watch reports, is forgotten.
 """
 
+import json
+from collections.abc import Collection
 from typing import Final
 
 from tocsin_producer.database import Database
@@ -14,10 +16,17 @@ _SLACK: Final = 256
 
 
 class Checkpoint:
-    """The highest count that was told of each Event. Used within the transaction that also fills the outbox."""
+    """The highest count that was told of each Event. Used within the transaction that also fills the outbox.
 
-    def __init__(self, database: Database, *, limit: int = LIMIT) -> None:
+    Args:
+        watches: what is watched now. Once each of these has been listed, nothing can ask any more for what only
+            watches of an earlier configuration knew, and it is forgotten.
+    """
+
+    def __init__(self, database: Database, *, watches: Collection[str] = (), limit: int = LIMIT) -> None:
         self._database = database
+        self._watches = list(watches)
+        self._unlisted = set(watches)
         self._limit = limit
         self._events = self._generation = 0
         database.on_rollback(self._recount)
@@ -73,3 +82,13 @@ class Checkpoint:
                 "DELETE FROM seen WHERE watch = ? AND generation < ?",
                 (watch, generation),
             ).rowcount
+            if self._is_last_to_be_listed(watch):
+                self._events -= connection.execute(
+                    "DELETE FROM seen WHERE watch NOT IN (SELECT value FROM json_each(?))",
+                    (json.dumps(self._watches),),
+                ).rowcount
+
+    def _is_last_to_be_listed(self, watch: str) -> bool:
+        is_last = self._unlisted == {watch}
+        self._unlisted.discard(watch)
+        return is_last

@@ -2,6 +2,8 @@
 
 import os
 import sys
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -28,9 +30,8 @@ _config = click.option(
 )
 _kubeconfig = click.option(
     "--kubeconfig",
-    type=click.Path(path_type=Path),
     envvar="KUBECONFIG",
-    help="Reach the API server with this file; default: as the Pod that this is.",
+    help="Reach the API server with this file, or several with colons between them; default: as this Pod.",
 )
 _context = click.option("--context", help="Context of the kubeconfig; default: its current one.")
 
@@ -47,20 +48,21 @@ def main() -> None:
 @_context
 @click.option("--replay", type=click.Path(path_type=Path), help="Publish a recorded watch instead, then end.")
 @click.option("--speed", type=click.FloatRange(min=0), default=1.0, help="Pace of --replay; 0 is no pause at all.")
-def run(config: Path, kubeconfig: Path | None, context: str | None, replay: Path | None, speed: float) -> None:
+def run(config: Path, kubeconfig: str | None, context: str | None, replay: Path | None, speed: float) -> None:
     """Watch Events and publish them until told to stop."""
     settings = _load(config)
     source = _recording(replay, speed) if replay else _resolve(kubeconfig, context)
-    _become_agent(make_plan(settings, source))
+    _become_agent(make_plan(settings, source, resolve_command=_resolve_command(kubeconfig, context)))
 
 
 @main.command()
 @_config
 @_kubeconfig
 @_context
-def check(config: Path, kubeconfig: Path | None, context: str | None) -> None:
-    """Check the configuration, the secrets' files and the way to the API server, without connecting."""
+def check(config: Path, kubeconfig: str | None, context: str | None) -> None:
+    """Check the configuration, the files it names and the way to the API server, without connecting."""
     settings = _load(config)
+    _check_outbox(settings.outbox.path)
     click.echo(f"cluster     {settings.cluster}")
     click.echo(f"broker      {settings.broker.url} as {settings.broker.username or settings.cluster}")
     click.echo(f"outbox      {settings.outbox.path or 'in memory'}")
@@ -71,8 +73,17 @@ def check(config: Path, kubeconfig: Path | None, context: str | None) -> None:
     click.echo(f"API server  {_resolve(kubeconfig, context).url}")
 
 
-def make_plan(settings: ProducerSettings, source: ApiServer | Replay) -> Plan:
-    """Return what the agent needs of `settings`."""
+def make_plan(
+    settings: ProducerSettings,
+    source: ApiServer | Replay,
+    *,
+    resolve_command: Sequence[str] = (),
+) -> Plan:
+    """Return what the agent needs of `settings`.
+
+    A replay keeps its state in memory: what a recording tells is nothing that this cluster's producer has told.
+    """
+    path = None if isinstance(source, Replay) else settings.outbox.path
     cluster = settings.cluster
     return Plan(
         cluster=cluster,
@@ -81,15 +92,23 @@ def make_plan(settings: ProducerSettings, source: ApiServer | Replay) -> Plan:
         source=source,
         include=[rule.rule() for rule in settings.events.include],
         exclude=[rule.rule() for rule in settings.events.exclude],
-        outbox_path=str(settings.outbox.path) if settings.outbox.path else None,
+        outbox_path=str(path) if path else None,
         outbox_max_messages=settings.outbox.max_messages,
         outbox_max_bytes=settings.outbox.max_bytes,
         message_limit=settings.message_limit,
         http_listen=settings.http.listen,
         log_level=settings.log.level,
         log_format=settings.log.format,
-        command=[sys.executable, "-m", "tocsin_producer", *sys.argv[1:]],
+        resolve_command=list(resolve_command),
     )
+
+
+def _resolve_command(kubeconfig: str | None, context: str | None) -> list[str]:
+    """Return what prints the credentials of a kubeconfig anew; those of a Pod are in a file that is read anew."""
+    if kubeconfig is None:
+        return []
+    arguments = [kubeconfig, context] if context else [kubeconfig]
+    return [sys.executable, "-P", "-m", "tocsin_producer.resolve", *arguments]
 
 
 def _become_agent(plan: Plan) -> None:
@@ -107,7 +126,23 @@ def _load(config: Path) -> ProducerSettings:
         sys.exit(_UNUSABLE)
 
 
-def _resolve(kubeconfig: Path | None, context: str | None) -> ApiServer:
+def _check_outbox(path: Path | None) -> None:
+    """Find out whether a state file can be written, without making one: a producer may be at work with it."""
+    if path is None:
+        return
+    try:
+        if path.exists():
+            with path.open("r+b"):
+                return
+        folder = next(folder for folder in path.absolute().parents if folder.exists())
+        with tempfile.TemporaryFile(dir=folder):
+            return
+    except OSError as error:
+        click.echo(f"outbox.path: cannot write {path}: {error.strerror}", err=True)
+        sys.exit(_UNUSABLE)
+
+
+def _resolve(kubeconfig: str | None, context: str | None) -> ApiServer:
     try:
         return resolve(os.environ, kubeconfig=kubeconfig, context=context)
     except ResolveError as error:

@@ -154,9 +154,10 @@ class Database:
 
 
 def next_boot(database: Database, *, now: Callable[[], float] = time.time) -> int:
-    """Return a number that is higher than that of every earlier boot of this producer, with or without state.
+    """Return a number that is higher than that of every earlier boot that this state knows of.
 
-    It is the clock's, unless an earlier one was as high: clocks of small boards start in the past.
+    It is the clock's, unless an earlier one was as high: clocks of small boards start in the past. Without state
+    such a clock gives too low a number; then the link finds the earlier one at the broker, see `later_boot`.
     """
     boot = max(database.number("boot") + 1, int(now()))
     database.keep_number("boot", boot)

@@ -13,6 +13,14 @@ class ResolveError(ProducerError):
     """There is no way to the API server; the text says what was looked for, and where."""
 
 
+class TokenError(ProducerError):
+    """What should be a bearer token cannot be one; the text says why, without it."""
+
+
+class RecordingError(ProducerError):
+    """A recorded watch cannot be read; the text says where."""
+
+
 class StateError(ProducerError):
     """The state database cannot be used; the text says why."""
 
@@ -35,6 +43,10 @@ class ApiError(ProducerError):
 
 class ExpiredError(ApiError):
     """410: the resource version or the continue token is too old; only a new list helps."""
+
+
+class TooLargeError(ApiError):
+    """The answer is longer than we take; a smaller page is not."""
 
 
 class ListenError(ProducerError):

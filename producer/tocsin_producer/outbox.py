@@ -5,6 +5,7 @@ Of one Event at most one state is under way, so that its counts cannot overtake 
 """
 
 import json
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -13,9 +14,13 @@ from typing import Final, Literal, get_args
 
 from tocsin_producer.database import Database
 
+_log = logging.getLogger(__name__)
+
 #: Why a message had to go: there was no room for it, or no broker takes its size or its topic.
 LossReason = Literal["room", "size"]
 LOSS_REASONS: Final[tuple[LossReason, ...]] = get_args(LossReason)
+#: With no more than this part of its bounds taken, an outbox that was full is not any more.
+ROOM: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,7 @@ class Outbox:
         self._under_way: set[str] = set()
         self._messages = self._bytes = 0
         self._losses: dict[str, int] = dict.fromkeys(LOSS_REASONS, 0)
+        self._lost_before: int | None = None
         database.on_rollback(self._recount)
 
     def _recount(self) -> None:
@@ -69,6 +75,11 @@ class Outbox:
     def bytes(self) -> int:
         """How much room they take up."""
         return self._bytes
+
+    @property
+    def fullness(self) -> float:
+        """How much of the room is taken, as a part of the bound that is nearer."""
+        return max(self._messages / self._max_messages, self._bytes / self._max_bytes)
 
     @property
     def lost(self) -> int:
@@ -125,7 +136,27 @@ class Outbox:
                 return
             self._messages -= 1
             self._bytes -= row[0]
+            self._note_full()
             self._count_lost("room")
+
+    def _note_full(self) -> None:
+        """Warn at the first loss of a streak."""
+        if self._lost_before is None:
+            self._lost_before = self._losses["room"]
+            _log.warning(
+                "the outbox is full (outbox.max_messages %d, outbox.max_bytes %d): the oldest of the least severe"
+                " events are given up",
+                self._max_messages,
+                self._max_bytes,
+            )
+
+    def _note_room(self) -> None:
+        """Tell what a streak of losses came to, once half of the room is free."""
+        if self._lost_before is not None and self.fullness <= ROOM:
+            _log.info(
+                "the outbox has room again; %d events were given up", self._losses["room"] - self._lost_before
+            )
+            self._lost_before = None
 
     def _count_lost(self, reason: LossReason) -> None:
         self._losses[reason] += 1
@@ -174,6 +205,7 @@ class Outbox:
                 self._messages -= 1
                 self._bytes -= row[0]
         self.put_back(message)
+        self._note_room()
 
     def give_up(self, message: Message) -> None:
         """No broker will ever take `message`: count it as lost.

@@ -18,7 +18,7 @@ from tocsin_schemas.session import Broker
 class ApiServer:
     """Where the API server is and who we are to it.
 
-    A token file is read anew for each request, since kubelet rotates it. Certificates are PEM texts.
+    A token file is read anew for each request. Certificates are PEM texts.
     """
 
     url: str
@@ -29,6 +29,11 @@ class ApiServer:
     client_key: str | None = field(default=None, repr=False)
     verify: bool = True
     server_name: str | None = None
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether we have nothing to show: a command that a kubeconfig names may have failed."""
+        return self.token is None and self.token_file is None and self.client_certificate is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,7 @@ class Replay:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that a run of the agent depends on; `command` starts it anew from the beginning."""
+    """All that a run of the agent depends on; `resolve_command` prints its `ApiServer` anew, if it may change."""
 
     cluster: str
     topic_root: str
@@ -56,7 +61,7 @@ class Plan:
     http_listen: str | None
     log_level: str
     log_format: str
-    command: list[str]
+    resolve_command: list[str]
 
     def pass_on(self) -> int:
         """Write this where only this process and what it becomes can read it; return the descriptor."""

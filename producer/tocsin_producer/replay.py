@@ -7,10 +7,12 @@ import gzip
 import io
 import json
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tocsin_producer.errors import RecordingError
 from tocsin_producer.intake import Intake
 from tocsin_schemas.pulse import Pulse
 
@@ -34,7 +36,7 @@ class ReplaySource:
         """Play until the end or until `stop` is set.
 
         Raises:
-            OSError, ValueError: the recording cannot be read.
+            RecordingError: the recording cannot be read, or not to its end.
         """
         previous: float | None = None
         for at, frame in _lines(self._path):
@@ -50,20 +52,30 @@ class ReplaySource:
         """Nothing to break off: the recording waits on `stop` alone."""
 
     def _feed(self, frame: dict[str, Any]) -> None:
-        if frame.get("type") == "DELETED":
+        if frame["type"] == "DELETED":
             self._intake.forget(frame.get("object"))
-        else:
+        elif frame["type"] in ("ADDED", "MODIFIED"):
             self._intake.offer([frame.get("object")], _WATCH)
 
 
 def _lines(path: Path) -> Iterator[tuple[float, dict[str, Any]]]:
-    with _open(path) as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                record = json.loads(line)
-                yield float(record["at"]), record["line"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f"{path}:{number}: not a line of a recorded watch") from error
+    number = 0
+    try:
+        with _open(path) as file:
+            for number, line in enumerate(file, start=1):  # noqa: B007 - an error names it
+                yield _line(line)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RecordingError(f"{path}:{number}: not a line of a recorded watch") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise RecordingError(f"{path}: cannot be read after line {number}: {error}") from error
+
+
+def _line(text: bytes) -> tuple[float, dict[str, Any]]:
+    record = json.loads(text)
+    frame = record["line"]
+    if not isinstance(frame["type"], str):
+        raise TypeError("a watch event is of some type")
+    return float(record["at"]), frame
 
 
 def _open(path: Path) -> gzip.GzipFile | io.BufferedReader:

@@ -4,18 +4,18 @@ Layers, each with one worry: `run` repeats; `step` turns every failure into a pa
 to list anew; `_list` and `_follow` speak to the API server; `_handle` tells frames apart.
 """
 
+import http.client
 import json
 import logging
 import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Any, Final
 
-from tocsin_producer.api import ANSWER_SECONDS, CONNECT_TIMEOUT_SECONDS, NETWORK_ERRORS, ApiClient, failure
+from tocsin_producer.api import ANSWER_SECONDS, BODY_LIMIT, NETWORK_ERRORS, OPENING_SECONDS, ApiClient, failure
 from tocsin_producer.checkpoint import Checkpoint
-from tocsin_producer.errors import ApiError, ExpiredError
+from tocsin_producer.errors import ApiError, ExpiredError, ResolveError, TokenError, TooLargeError
 from tocsin_producer.intake import Intake
 from tocsin_schemas.backoff import backoff_seconds
 from tocsin_schemas.pulse import Pulse
@@ -24,6 +24,10 @@ _log = logging.getLogger(__name__)
 
 EVENTS: Final = "/api/v1/events"
 PAGE_SIZE: Final = 200
+#: More than this is asked for again in smaller pages: an edge node has no memory for more.
+PAGE_BYTES: Final = 2 * 1024**2
+#: Events of a list that are taken in one transaction, and between two looks at the room that is left.
+_PORTION: Final = 20
 #: The server ends a watch after this time; a connection silent for longer than that is dead.
 WATCH_SECONDS: Final = 240
 SILENCE_SECONDS: Final = 270.0
@@ -32,6 +36,10 @@ LIST_PAUSE_LIMIT_SECONDS: Final = 300.0
 RETRY_LIMIT_SECONDS: Final = 60.0
 #: A watch that lived this long was a good one: its end is nothing to back off from.
 _GOOD_WATCH_SECONDS: Final = 5.0
+#: The server's condition rather than the version's. But a version from its future is a 504 for ever, so after
+#: `_PATIENCE` failures in a row only a new list helps.
+_OVERLOADED: Final = frozenset({429, 500, 502, 503, 504})
+_PATIENCE: Final = 8
 
 _HINTS: Final = {
     401: "the token is not valid (any more)",
@@ -46,10 +54,9 @@ class Watch:
     is never used: the API server answers one from its future with silence.
 
     Args:
-        name: what this watch is called in logs and in the checkpoint.
-        selector: a field selector; empty for all Events.
+        selector: a field selector, empty for all Events; the checkpoint's name for this watch.
         on_list: called with the client after each complete list, for what else there is to ask.
-        on_unauthorized: called when credentials that were good are refused.
+        hold_back: called before each portion of a list, again as long as it returns True, see `Backpressure`.
     """
 
     def __init__(
@@ -60,7 +67,7 @@ class Watch:
         *,
         selector: str,
         on_list: Callable[[ApiClient], None] = lambda _client: None,
-        on_unauthorized: Callable[[], None] = lambda: None,
+        hold_back: Callable[[], bool] = lambda: False,
         backoff: Callable[..., float] = backoff_seconds,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -69,11 +76,14 @@ class Watch:
         self._checkpoint = checkpoint
         self._selector = selector
         self._on_list = on_list
-        self._on_unauthorized = on_unauthorized
+        self._hold_back = hold_back
         self._backoff = backoff
         self._clock = clock
         self._resource_version: str | None = None
+        self._page_size = PAGE_SIZE
         self._failures = 0
+        self._expiries = 0
+        self._is_aborted = False
         self.pulse = Pulse(clock)
         self.has_listed = False
 
@@ -92,7 +102,8 @@ class Watch:
         self._client.close()
 
     def abort(self) -> None:
-        """Break off what waits for the server; any thread may call this."""
+        """Break off what waits for the server, to stop; any thread may call this."""
+        self._is_aborted = True
         self._client.abort()
 
     def step(self) -> float:
@@ -102,12 +113,12 @@ class Watch:
                 self._list()
             return self._follow()
         except ExpiredError as error:
-            return self._retreat(error, limit=LIST_PAUSE_LIMIT_SECONDS)
+            return self._expire(error)
         except ApiError as error:
-            if error.status == HTTPStatus.UNAUTHORIZED and self.has_listed:
-                self._on_unauthorized()
-            return max(self._retreat(error, limit=RETRY_LIMIT_SECONDS), error.retry_after or 0.0)
-        except NETWORK_ERRORS as error:
+            keep = error.status in _OVERLOADED and self._failures < _PATIENCE
+            pause = self._retreat(error, limit=RETRY_LIMIT_SECONDS, keep_version=keep)
+            return max(pause, min(error.retry_after or 0.0, LIST_PAUSE_LIMIT_SECONDS))
+        except (TokenError, ResolveError, *NETWORK_ERRORS) as error:
             return self._retreat(error, limit=RETRY_LIMIT_SECONDS, keep_version=True)
         except sqlite3.Error:  # the database says it
             return self._retreat(None, limit=RETRY_LIMIT_SECONDS)
@@ -118,10 +129,9 @@ class Watch:
     def _list(self) -> None:
         """Read all pages, which are of one moment, and forget what they do not name any more."""
         generation = self._checkpoint.begin_list()
-        query: dict[str, str | int] = {"limit": PAGE_SIZE, **self._selection()}
+        query: dict[str, str | int] = {**self._selection()}
         while True:
-            self.pulse.expect(CONNECT_TIMEOUT_SECONDS + ANSWER_SECONDS)
-            page = self._client.get(EVENTS, query)
+            page = self._get_page(query)
             self._take_page(page)
             metadata = _metadata(page)
             if not metadata.get("continue"):
@@ -134,24 +144,57 @@ class Watch:
         self.has_listed = True
         self._on_list(self._client)
 
+    def _get_page(self, query: dict[str, str | int]) -> dict[str, Any]:
+        """Ask for a page, for a smaller one while it is too large, and for larger ones again after that."""
+        while True:
+            limit = PAGE_BYTES if self._page_size > 1 else BODY_LIMIT
+            self.pulse.expect(OPENING_SECONDS + ANSWER_SECONDS)
+            try:
+                page = self._client.get(EVENTS, {"limit": self._page_size, **query}, limit=limit)
+            except TooLargeError:
+                if self._page_size == 1:
+                    raise
+                self._page_size //= 2
+            else:
+                self._page_size = min(PAGE_SIZE, self._page_size * 2)
+                return page
+
     def _take_page(self, page: dict[str, Any]) -> None:
-        items = page.get("items")
-        if items is not None and not isinstance(items, list):
+        items = page.get("items") or []
+        if not isinstance(items, list):
             self._intake.note_malformed("a list whose items are no list")
             return
-        self._intake.offer(items or [], self._selector)
+        for start in range(0, len(items), _PORTION):
+            self._wait_for_room()
+            self._intake.offer(items[start : start + _PORTION], self._selector)
+
+    def _wait_for_room(self) -> None:
+        """Leave it to the API server to hold what there is no room for, until there is.
+
+        Raises:
+            ConnectionAbortedError: we are to stop; the next start lists again what has not been taken.
+        """
+        while self._hold_back():
+            self.pulse.expect(0.0)
+            if self._is_aborted:
+                raise ConnectionAbortedError("stopped within a list")
 
     def _follow(self) -> float:
         """Follow a watch until the server ends it and return the pause before the next one."""
         began = self._clock()
         frames = 0
-        self.pulse.expect(CONNECT_TIMEOUT_SECONDS + SILENCE_SECONDS)
-        for line in self._client.stream(EVENTS, self._watch_query(), timeout=SILENCE_SECONDS):
-            self.pulse.expect(SILENCE_SECONDS)
-            if self._handle(line):
-                frames += 1
-                self._recover()
-        if frames or self._clock() - began >= _GOOD_WATCH_SECONDS:
+        self.pulse.expect(OPENING_SECONDS + SILENCE_SECONDS)
+        try:
+            for line in self._client.stream(EVENTS, self._watch_query(), timeout=SILENCE_SECONDS):
+                self.pulse.expect(SILENCE_SECONDS)
+                if self._handle(line):
+                    frames += 1
+                    self._recover()
+        finally:
+            is_good = self._clock() - began >= _GOOD_WATCH_SECONDS
+            if is_good:
+                self._expiries = 0
+        if frames or is_good:
             self._recover()
             return 0.0
         self._failures += 1
@@ -170,7 +213,7 @@ class Watch:
         return {"fieldSelector": self._selector} if self._selector else {}
 
     def _handle(self, line: bytes) -> bool:
-        """Take one frame, and say whether it was one.
+        """Take one frame, and say whether it told of an Event.
 
         Raises:
             ApiError: the frame is an error of the server's; ExpiredError for a 410.
@@ -190,7 +233,7 @@ class Watch:
         elif kind != "BOOKMARK":
             self._intake.note_malformed(f"a watch event of the unknown type {kind!r}"[:100])
         self._advance(value)
-        return True
+        return bool(kind != "BOOKMARK")
 
     def _advance(self, value: object) -> None:
         """Go on from here after a break; what has been handled is committed."""
@@ -198,19 +241,25 @@ class Watch:
         if isinstance(version, str) and version:
             self._resource_version = version
 
+    def _expire(self, error: ExpiredError) -> float:
+        """List anew: at once the first time, which is ordinary, as events are rare and history is short."""
+        self._client.close()
+        self._resource_version = None
+        self._expiries += 1
+        log = _log.warning if self._expiries == 2 else _log.debug
+        log("API server: %s", _explain(error))
+        return 0.0 if self._expiries == 1 else self._backoff(self._expiries, limit=LIST_PAUSE_LIMIT_SECONDS)
+
     def _retreat(self, error: Exception | None, *, limit: float, keep_version: bool = False) -> float:
         """Note a failure, warn at the first of a streak, and return the pause before the next try."""
         self._client.close()
         if not keep_version:
             self._resource_version = None
         self._failures += 1
-        expected = (
-            isinstance(error, ExpiredError) and self._failures == 1
-        )  # ordinary: events are rare, history short
-        log = _log.warning if self._failures == 1 and not expected else _log.debug
+        log = _log.warning if self._failures == 1 and not self._is_aborted else _log.debug
         if error is not None:
             log("API server: %s", _explain(error))
-        return 0.0 if expected else self._backoff(self._failures, limit=limit)
+        return self._backoff(self._failures, limit=limit)
 
     def _recover(self) -> None:
         if self._failures > 1:
@@ -233,6 +282,8 @@ def _status(value: object) -> ApiError:
 
 
 def _explain(error: Exception) -> str:
+    if isinstance(error, http.client.IncompleteRead):
+        return "the connection broke off in the middle of an answer"
     text = str(error) or type(error).__name__
     hint = _HINTS.get(error.status) if isinstance(error, ApiError) else None
     return f"{text} ({hint})" if hint else text

@@ -47,7 +47,7 @@ class AgentProcess:
             "http_listen": f"127.0.0.1:{self.http_port}",
             "log_level": "info",
             "log_format": "text",
-            "command": [],
+            "resolve_command": [],
         }
         self.plan = Plan(**(given | changes))
         self._process: subprocess.Popen[bytes] | None = None

@@ -1,5 +1,6 @@
 import http.client
 import itertools
+import logging
 import socket
 import ssl
 import threading
@@ -13,8 +14,10 @@ import trustme
 from tests.fakes import apiserver_faults as faults
 from tests.fakes.apiserver import ApiServer
 from tests.producer.conftest import event
+from tests.waiting import until
 from tocsin_producer.api import ANSWER_SECONDS, ApiClient
-from tocsin_producer.errors import ApiError, ExpiredError
+from tocsin_producer.credentials import Credentials
+from tocsin_producer.errors import ApiError, ExpiredError, ResolveError, TokenError, TooLargeError
 from tocsin_producer.plan import ApiServer as Server
 from tocsin_producer.watch import EVENTS
 
@@ -151,6 +154,138 @@ def test_a_token_file_that_vanished_is_an_ordinary_failure_of_the_system(
     with pytest.raises(FileNotFoundError):
         client.get("/version")
     client.close()
+
+
+@pytest.mark.parametrize("token", [b"s3cret\ns3cret\n", b"s3cret x", b"s3cret\xff", "s3crét".encode()])
+def test_a_token_file_that_holds_no_token_does_not_show(
+    server: ApiServer, tmp_path: Path, caplog: pytest.LogCaptureFixture, token: bytes
+) -> None:
+    (tmp_path / "token").write_bytes(token)
+    client = ApiClient(Server(server.url, token_file=str(tmp_path / "token")))
+    try:
+        client.get("/version")
+    except TokenError:
+        logging.getLogger().exception("as it would be logged")
+    client.close()
+    assert "the token has a blank, a line break" in caplog.text
+    assert "s3cr" not in caplog.text
+    assert server.requests == ()
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7.0),
+        ("99999999999", 99999999999.0),
+        ("²", None),
+        ("-1", None),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+    ],
+)
+def test_retry_after_is_a_number_of_seconds_or_nothing(
+    server: ApiServer, header: str, seconds: float | None
+) -> None:
+    server.inject(faults.AnswerNext(503, retry_after=header))
+    client = ApiClient(Server(server.url))
+    with pytest.raises(ApiError) as caught:
+        client.get(EVENTS)
+    client.close()
+    assert caught.value.retry_after == seconds
+
+
+def test_an_answer_that_is_too_large_is_not_read_to_its_end(server: ApiServer) -> None:
+    server.events.put(event(message="x" * 5000))
+    client = ApiClient(Server(server.url))
+    with pytest.raises(TooLargeError, match="answer of more than 4096 bytes"):
+        client.get(EVENTS, limit=4096)
+    assert client.get(EVENTS, limit=65536)["items"]
+    client.close()
+
+
+class Renewed(Credentials):
+    """Credentials that another process would resolve, and how often it was asked."""
+
+    def __init__(self, *found: Server | ResolveError) -> None:
+        super().__init__([])
+        self.found = list(found)
+
+    def resolve(self) -> Server:
+        outcome = self.found.pop(0)
+        if isinstance(outcome, ResolveError):
+            raise outcome
+        return outcome
+
+
+def test_credentials_that_were_refused_are_resolved_anew_until_they_are_good() -> None:
+    with ApiServer(token="new") as server:
+        old, new = Server(server.url, token="old"), Server(server.url, token="new")
+        credentials = Renewed(ResolveError("not yet"), old, new)
+        client = ApiClient(old, credentials)
+        for expected in (ApiError, ResolveError, ApiError):
+            with pytest.raises(expected):
+                client.get("/version")
+        assert client.get("/version")["gitVersion"]
+        assert client.get("/version")["gitVersion"]
+        assert credentials.found == []
+        client.close()
+
+
+def test_whoever_comes_without_credentials_and_is_forbidden_looks_for_some(server: ApiServer) -> None:
+    server.forbid()
+    credentials = Renewed(Server(server.url, token="new"))
+    client = ApiClient(Server(server.url), credentials)
+    for _ in range(3):  # with a token, being forbidden is nothing that another token would change
+        with pytest.raises(ApiError, match="403"):
+            client.get(EVENTS)
+    client.close()
+    assert credentials.found == []
+
+
+def test_abort_ends_a_tls_handshake_that_hangs() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = ApiClient(Server(f"https://127.0.0.1:{silent.getsockname()[1]}"))
+        errors: list[OSError] = []
+
+        def get() -> None:
+            try:
+                client.get("/version")
+            except OSError as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=get)
+        thread.start()
+
+        def has_ended() -> bool:
+            client.abort()
+            return not thread.is_alive()
+
+        accepted, _ = silent.accept()
+        with accepted:
+            until(has_ended, within_seconds=3)
+        thread.join()
+        assert len(errors) == 1
+
+
+def test_a_connection_that_is_closed_meanwhile_does_not_disturb_an_abort(server: ApiServer) -> None:
+    class Closing:
+        """A connection whose socket is gone when it is looked at again."""
+
+        def __init__(self, sock: socket.socket) -> None:
+            self.socks = [sock]
+
+        @property
+        def sock(self) -> socket.socket | None:
+            return self.socks.pop() if self.socks else None
+
+        def close(self) -> None:
+            """Nothing is left to close."""
+
+    client = ApiClient(Server(server.url))
+    with socket.create_connection(("127.0.0.1", server.port)) as sock:
+        client._connection = Closing(sock)  # type: ignore[assignment]
+        sock.settimeout(10)
+        client.abort()
+        assert sock.recv(1) == b""
 
 
 @contextmanager

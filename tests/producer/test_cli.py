@@ -89,3 +89,49 @@ def test_run_becomes_the_agent_with_what_it_has_resolved(config: Path, monkeypat
 
 def test_it_tells_its_version() -> None:
     assert __version__ in CliRunner().invoke(cli.main, ["--version"]).output
+
+
+def test_kubeconfig_may_be_a_list_of_files(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'missing'}:{kubeconfig(tmp_path)}")
+    result = CliRunner().invoke(cli.main, ["check", "--config", str(config)])
+    assert "API server  https://10.0.0.1:6443" in result.output
+
+
+@pytest.mark.parametrize("context", [[], ["--context", "here"]])
+def test_the_agent_learns_what_resolves_its_credentials_anew(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, context: list[str]
+) -> None:
+    became: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda _path, arguments: became.append(arguments))
+    path = str(kubeconfig(tmp_path))
+    arguments = ["run", "--config", str(config), "--kubeconfig", path, *context]
+    assert CliRunner().invoke(cli.main, arguments).exit_code == 0
+    command = Plan.receive(int(became[0][-1])).resolve_command
+    assert command[1:] == ["-P", "-m", "tocsin_producer.resolve", path, *context[1:]]
+
+
+def outbox(config: Path, path: str) -> None:
+    config.write_text(config.read_text() + f"outbox: {{path: {path}}}\n")
+
+
+@pytest.mark.parametrize("path", ["/dev/null/outbox.db", "/proc/nowhere/outbox.db"])
+def test_check_finds_a_place_where_no_outbox_can_be(config: Path, path: str) -> None:
+    outbox(config, path)
+    result = CliRunner().invoke(cli.main, ["check", "--config", str(config)])
+    assert result.exit_code == 2
+    assert f"outbox.path: cannot write {path}: " in result.stderr
+
+
+def test_check_leaves_no_outbox_behind(config: Path, tmp_path: Path) -> None:
+    outbox(config, str(tmp_path / "state" / "outbox.db"))
+    arguments = ["check", "--config", str(config), "--kubeconfig", str(kubeconfig(tmp_path))]
+    assert CliRunner().invoke(cli.main, arguments).exit_code == 0
+    assert not (tmp_path / "state").exists()
+
+
+def test_check_leaves_an_outbox_as_it_is(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "outbox.db").write_bytes(b"a producer is at work with it")
+    outbox(config, str(tmp_path / "outbox.db"))
+    arguments = ["check", "--config", str(config), "--kubeconfig", str(kubeconfig(tmp_path))]
+    assert CliRunner().invoke(cli.main, arguments).exit_code == 0
+    assert (tmp_path / "outbox.db").read_bytes() == b"a producer is at work with it"

@@ -233,3 +233,28 @@ def test_every_event_is_acknowledged_waiting_or_counted_as_lost_and_never_goes_b
         if count and max(acknowledged.get(uid, 0), waiting.get(uid, 0)) < count
     ]
     assert len(untold) <= outbox.lost
+
+
+def test_it_is_as_full_as_the_bound_that_is_nearer() -> None:
+    database = Database(None)
+    outbox = Outbox(database, max_messages=4, max_bytes=100)
+    outbox.put(message("a", payload=""))
+    assert outbox.fullness == 0.25
+    outbox.put(message("b", payload="x" * 73))
+    assert outbox.fullness == 0.75
+
+
+def test_a_streak_of_losses_is_told_at_its_beginning_and_summed_up_at_its_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    outbox = Outbox(Database(None), max_messages=4, max_bytes=10_000)
+    with caplog.at_level("INFO"):
+        for streak in (1, 2):
+            for number in range(9):
+                outbox.put(message(f"{streak}-{number}"))
+            for taken in outbox.take(4):
+                outbox.acknowledge(taken)
+    assert [(record.levelname, record.message.partition(";")[2]) for record in caplog.records] == [
+        ("WARNING", ""),
+        ("INFO", " 5 events were given up"),
+    ] * 2

@@ -7,6 +7,7 @@ import pytest
 
 from tests.fakes.recording import Notification
 from tests.producer.conftest import RECORDING, MakePipeline, event
+from tocsin_producer.errors import RecordingError
 from tocsin_producer.replay import ReplaySource
 
 
@@ -64,9 +65,51 @@ def test_a_recorded_deletion_is_one(make_pipeline: MakePipeline, tmp_path: Path)
     assert pipeline.checkpoint.told("uid-1") == 0
 
 
-def test_a_line_that_is_none_of_a_recording_is_named(make_pipeline: MakePipeline, tmp_path: Path) -> None:
+def test_what_is_no_event_in_a_recording_is_passed_over(make_pipeline: MakePipeline, tmp_path: Path) -> None:
+    pipeline = make_pipeline()
+    path = write(
+        tmp_path / "watch.ndjson",
+        {"at": 0, "line": {"type": "BOOKMARK", "object": {"kind": "Event"}}},
+        {"at": 1, "line": {"type": "ERROR", "object": {"kind": "Status", "code": 410}}},
+        {"at": 2, "line": {"type": "ADDED", "object": event("a")}},
+    )
+    ReplaySource(path, pipeline.intake, speed=0, on_end=lambda: None).run(threading.Event())
+    assert pipeline.told() == [("a", 3)]
+    assert pipeline.intake.sums()["malformed"] == 0
+
+
+GOOD = b'{"at": 0, "line": {"type": "BOOKMARK"}}\n'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"nonsense",
+        b"7",
+        b'{"at": 0}',
+        b'{"at": 0, "line": null}',
+        b'{"at": 0, "line": "ADDED"}',
+        b'{"at": 0, "line": {"type": null}}',
+        b'{"at": null, "line": {"type": "ADDED"}}',
+        b"[" * 200_000,
+    ],
+)
+def test_a_line_that_is_none_of_a_recording_is_named(
+    make_pipeline: MakePipeline, tmp_path: Path, line: bytes
+) -> None:
     path = tmp_path / "watch.ndjson.gz"
-    path.write_bytes(gzip.compress(b'{"at": 0, "line": {"type": "BOOKMARK"}}\nnonsense\n'))
+    path.write_bytes(gzip.compress(GOOD + line + b"\n"))
     source = ReplaySource(path, make_pipeline().intake, speed=0, on_end=pytest.fail)
-    with pytest.raises(ValueError, match=r"watch\.ndjson\.gz:2: not a line of a recorded watch"):
+    with pytest.raises(RecordingError, match=r"watch\.ndjson\.gz:2: not a line of a recorded watch"):
+        source.run(threading.Event())
+
+
+@pytest.mark.parametrize(
+    "contents", [gzip.compress(GOOD * 99)[:-9], b"no gzip", gzip.compress(GOOD)[:12] + b"x" * 9]
+)
+def test_a_recording_that_is_cut_off_is_told(make_pipeline: MakePipeline, tmp_path: Path, contents: bytes) -> None:
+    path = tmp_path / "watch.ndjson.gz"
+    path.write_bytes(contents)
+    source = ReplaySource(path, make_pipeline().intake, speed=0, on_end=pytest.fail)
+    with pytest.raises(RecordingError, match=r"watch\.ndjson\.gz: cannot be read after line \d+"):
         source.run(threading.Event())

@@ -1,6 +1,8 @@
+import itertools
 import logging
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,7 +18,9 @@ from tests.producer.conftest import MakePipeline, Pipeline, event
 from tests.waiting import until
 from tocsin_producer import api as api_module
 from tocsin_producer import watch as watch_module
-from tocsin_producer.api import ANSWER_SECONDS, CONNECT_TIMEOUT_SECONDS, ApiClient
+from tocsin_producer.api import ANSWER_SECONDS, OPENING_SECONDS, ApiClient
+from tocsin_producer.credentials import Credentials
+from tocsin_producer.errors import ResolveError
 from tocsin_producer.event import read_event
 from tocsin_producer.plan import ApiServer as Server
 from tocsin_producer.watch import Watch
@@ -24,6 +28,20 @@ from tocsin_schemas.event import EventPayload
 
 LIST: Final = "list"
 WATCH: Final = "watch"
+
+
+class Renewals(Credentials):
+    """What looking for credentials comes to, one time after the other."""
+
+    def __init__(self, outcomes: list[Server | ResolveError]) -> None:
+        super().__init__([])
+        self.outcomes = outcomes
+
+    def resolve(self) -> Server:
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, ResolveError):
+            raise outcome
+        return outcome
 
 
 class Followed:
@@ -63,14 +81,19 @@ def followed(
     *,
     selector: str = "type=Warning",
     source: Server | None = None,
+    credentials: Credentials | None = None,
+    hold_back: Callable[[], bool] = lambda: False,
     backoff: Callable[..., float] = lambda failures, **_: float(failures),
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Followed]:
     watch = Watch(
-        ApiClient(source or Server(server.url)),
+        ApiClient(source or Server(server.url), credentials),
         pipeline.intake,
         pipeline.checkpoint,
         selector=selector,
+        hold_back=hold_back,
         backoff=backoff,
+        clock=clock,
     )
     running = Followed(server, pipeline, watch)
     running.thread.start()
@@ -272,6 +295,143 @@ def test_a_server_that_is_overloaded_is_asked_again_when_it_says(
         assert following.pauses[0] == float(retry_after or 1)
 
 
+def test_a_server_cannot_ask_for_an_endless_pause(server: ApiServer, make_pipeline: MakePipeline) -> None:
+    server.inject(faults.AnswerNext(429, retry_after="99999999999"))
+    with followed(server, make_pipeline()) as following:
+        following.until_following()
+        assert following.pauses == [300.0]
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_an_overloaded_server_is_not_asked_for_a_list_as_well(
+    server: ApiServer, make_pipeline: MakePipeline, status: int
+) -> None:
+    server.inject(faults.AnswerNext(status, times=3, verb=WATCH))
+    with followed(server, make_pipeline()) as following:
+        following.until_following()
+        assert following.verbs() == [LIST, WATCH, WATCH, WATCH, WATCH]
+
+
+def test_a_version_that_the_server_never_serves_leads_to_a_new_list(
+    server: ApiServer, make_pipeline: MakePipeline
+) -> None:
+    server.inject(faults.AnswerNext(504, times=9, verb=WATCH))
+    with followed(server, make_pipeline()) as following:
+        following.until_following()
+        assert following.verbs() == [LIST, *[WATCH] * 9, LIST, WATCH]
+
+
+BOOKMARK: Final = b'{"type":"BOOKMARK","object":{"kind":"Event","metadata":{"resourceVersion":"1"}}}\n'
+EXPIRED: Final = b'{"type":"ERROR","object":{"kind":"Status","code":410,"message":"too old resource version"}}\n'
+
+
+def test_expiries_that_follow_one_another_slow_down_whatever_comes_before_each_of_them(
+    server: ApiServer, make_pipeline: MakePipeline
+) -> None:
+    server.inject(faults.SendFirst(BOOKMARK + EXPIRED, times=5))
+    with followed(server, make_pipeline()) as following:
+        until(lambda: len(following.pauses) >= 5)
+        following.until_following()
+        assert following.pauses == [0.0, 2.0, 3.0, 4.0, 5.0]
+
+
+def test_an_expiry_after_a_watch_that_lived_costs_no_pause(server: ApiServer, make_pipeline: MakePipeline) -> None:
+    server.inject(faults.ExpireWatches(times=3))
+    seconds = itertools.count(0, 10)  # each look at the clock is 10 s after the one before
+    with followed(server, make_pipeline(), clock=lambda: float(next(seconds))) as following:
+        until(lambda: len(following.pauses) >= 3)
+        following.until_following()
+        assert following.pauses == [0.0, 0.0, 0.0]
+
+
+def test_watches_that_say_nothing_but_bookmarks_and_end_are_resumed_ever_more_slowly(
+    server: ApiServer, make_pipeline: MakePipeline
+) -> None:
+    with server.faulty(faults.CloseWatches(after_frames=1)):
+        server.inject(faults.SendFirst(BOOKMARK, times=3))
+        with followed(server, make_pipeline()) as following:
+            until(lambda: len(following.pauses) >= 3)
+            assert following.pauses[:3] == [1.0, 2.0, 3.0]
+
+
+def test_a_list_of_large_events_is_read_in_pages_small_enough_to_hold(
+    server: ApiServer, make_pipeline: MakePipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_module, "PAGE_BYTES", 20_000)
+    for number in range(6):
+        server.events.put(event(f"large-{number}", message="x" * 15_000))
+    server.events.put(event("larger", message="x" * 30_000))
+    expected = [*((f"large-{number}", 3) for number in range(6)), ("larger", 3)]
+    with followed(server, make_pipeline()) as following:
+        following.until(*expected)
+        following.until_following()
+        assert len(following.verbs()) < 30
+    limits = [int(query["limit"]) for query in (dict(r.query) for r in server.requests) if "limit" in query]
+    assert (limits[0], min(limits)) == (200, 1)
+
+
+def test_a_list_is_taken_in_portions_for_which_there_is_room(
+    server: ApiServer, make_pipeline: MakePipeline
+) -> None:
+    for number in range(50):
+        server.events.put(event(str(number)))
+    pipeline = make_pipeline()
+    waiting: list[int] = []
+
+    def hold_back() -> bool:
+        waiting.append(pipeline.outbox.waiting)
+        return len(waiting) % 2 == 1
+
+    with followed(server, pipeline, hold_back=hold_back) as following:
+        following.until_following()
+        assert waiting == [0, 0, 20, 20, 40, 40]
+
+
+def test_a_stop_ends_a_list_that_waits_for_room(server: ApiServer, make_pipeline: MakePipeline) -> None:
+    server.events.put(event("a"))
+    pipeline = make_pipeline()
+    held = threading.Event()
+
+    def hold_back() -> bool:
+        held.set()
+        return True
+
+    with followed(server, pipeline, hold_back=hold_back):
+        assert held.wait(20)
+    assert pipeline.told() == []
+
+
+def test_an_ordinary_stop_is_nothing_to_warn_of(
+    server: ApiServer, make_pipeline: MakePipeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO), followed(server, make_pipeline()) as following:
+        following.until_following()
+    assert caplog.text == ""
+
+
+def test_a_connection_that_breaks_off_is_told_in_words(
+    server: ApiServer, make_pipeline: MakePipeline, caplog: pytest.LogCaptureFixture
+) -> None:
+    with followed(server, make_pipeline()) as following:
+        following.until_following()
+        server.drop_connections()
+        until(lambda: following.pauses)
+    assert "API server: the connection broke off in the middle of an answer" in caplog.text
+
+
+def test_credentials_that_cannot_be_renewed_yet_are_looked_for_at_the_pace_of_failures(
+    make_pipeline: MakePipeline,
+) -> None:
+    with ApiServer(token="new") as server:
+        source = Server(server.url, token="old")
+        credentials = Renewals([ResolveError("not yet"), source, Server(server.url, token="new")])
+        with followed(server, make_pipeline(), source=source, credentials=credentials) as following:
+            following.until_following()
+            assert following.pauses == [1.0, 2.0, 3.0]
+            server.events.put(event("a"))
+            following.until(("a", 3))
+
+
 def test_a_server_that_goes_down_and_comes_up_again_is_followed_from_where_it_was(
     server: ApiServer,
     make_pipeline: MakePipeline,
@@ -325,29 +485,6 @@ def test_a_rotated_token_is_read_anew(tmp_path: Path, make_pipeline: MakePipelin
             until(lambda: any(pause >= 2 for pause in following.pauses))
             token.write_text("second\n")
             following.until(("a", 3))
-
-
-def test_credentials_that_were_good_and_are_refused_are_told(
-    server: ApiServer, make_pipeline: MakePipeline
-) -> None:
-    refused: list[str] = []
-    pipeline = make_pipeline()
-    server.inject(faults.AnswerNext(401, times=1))
-    watch = Watch(
-        ApiClient(Server(server.url)),
-        pipeline.intake,
-        pipeline.checkpoint,
-        selector="",
-        on_unauthorized=lambda: refused.append("refused"),
-    )
-    watch.step()
-    assert refused == []
-    server.inject(faults.CloseWatches(after_seconds=0))
-    watch.step()
-    server.inject(faults.AnswerNext(401, times=1))
-    watch.step()
-    watch._client.close()
-    assert refused == ["refused"]
 
 
 def test_a_silent_server_counts_as_dead_after_a_while(
@@ -449,8 +586,8 @@ def test_a_watch_that_hangs_beyond_its_limits_is_late(make_pipeline: MakePipelin
     late: list[float] = []
 
     class Hanging(ApiClient):
-        def get(self, *_: object) -> NoReturn:
-            time[0] = CONNECT_TIMEOUT_SECONDS + ANSWER_SECONDS + 61
+        def get(self, *_: object, **_options: object) -> NoReturn:
+            time[0] = OPENING_SECONDS + ANSWER_SECONDS + 61
             late.append(watch.pulse.late_seconds)
             raise TimeoutError
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.relay import Relay
 from tests.mosquitto import OPEN, Mosquitto
-from tests.relay import Relay
 from tests.schemas.fake_broker import ACCEPTED, SUBSCRIBE, FakeBroker, OldBroker
 from tests.schemas.session_harness import Recorder, broker_at, running, unique
 from tests.waiting import until
@@ -102,7 +102,7 @@ def test_the_will_is_asked_for_at_each_connect(mosquitto: Mosquitto) -> None:
         with Relay(mosquitto.port) as relay, running(broker_at(relay.port), handler, will=will):
             for number, word in enumerate((b"first", b"second"), start=1):
                 until(lambda number=number: len(handler.connections) == number)  # type: ignore[misc]
-                relay.cut()
+                relay.reset()
                 until(lambda word=word: word in watcher.payloads())  # type: ignore[misc]
 
 
