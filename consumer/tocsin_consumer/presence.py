@@ -132,13 +132,11 @@ def wait_over(before: Presence, now: datetime, rules: Rules) -> tuple[Presence, 
             return _tell_absence(silent, now, rules)
         case Link.ONLINE, _:
             return _tell_return(before, now, rules)
-        case Link.UNSEEN, Told.PRESENT:
+        case Link.UNSEEN, _:
             facts = Facts(expected_since=_epoch(before.since))
             told = replace(before, told=Told.ABSENT, due_at=None)
             return told, _notice(Reason.NEVER_SEEN, told, before.since, now, facts)
-        case _, Told.PRESENT | Told.UNSTABLE:
-            return _tell_absence(before, now, rules)
-    return replace(before, due_at=None), None
+    return _tell_absence(before, now, rules)
 
 
 def _new(cluster: str, boot: int, now: datetime) -> Presence:
