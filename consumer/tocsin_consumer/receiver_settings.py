@@ -1,7 +1,6 @@
 """The section `receivers` of the configuration file."""
 
 import re
-import ssl
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,8 @@ from tocsin_consumer import layout, samples
 from tocsin_consumer.errors import RenderError
 from tocsin_consumer.labels import Language
 from tocsin_consumer.render import Template, View
-from tocsin_schemas.configuration import Duration, ReadableFile, Settings, Size, read_secret
+from tocsin_schemas.configuration import CaFile, Duration, Number, ReadableFile, SecretFile, Settings, Size
+from tocsin_schemas.secret import read_secret
 
 _FEISHU_PATH: Final = re.compile(r".*/open-apis/bot/v2/hook/[\w-]+/?")
 _FEISHU_EXAMPLE: Final = "https://open.feishu.cn/open-apis/bot/v2/hook/<token>"
@@ -101,27 +101,13 @@ def _check_url(url: SecretStr, *, feishu: bool = False) -> SecretStr:
 
 
 def _secret_in(path: Path) -> str:
-    return (read_secret(None, path) or "").strip()
-
-
-def _check_secret_file(path: Path) -> Path:
-    if not _secret_in(path):
-        raise ValueError(f"{path} is empty")
-    return path
+    return read_secret(path).strip()
 
 
 def _check_url_file(path: Path, *, feishu: bool = False) -> Path:
     problem = (_feishu_url_problem if feishu else _url_problem)(_secret_in(path))
     if problem:
         raise ValueError(f"{path}: {problem}")
-    return path
-
-
-def _check_ca_file(path: Path) -> Path:
-    try:
-        ssl.create_default_context(cafile=str(path))
-    except ssl.SSLError as error:
-        raise ValueError(f"{path} has no certificates in PEM form") from error
     return path
 
 
@@ -142,8 +128,6 @@ TimeZone = Annotated[ZoneInfo, BeforeValidator(parse_time_zone)]
 TemplateText = Annotated[str, AfterValidator(_check_template)]
 #: JSON of any shape whose texts are such templates.
 LayoutField = Annotated[Any, AfterValidator(_check_layout)]
-#: A file with a secret in it.
-SecretFile = Annotated[ReadableFile, AfterValidator(_check_secret_file)]
 #: The address of something on the web; a secret, itself or in a file.
 WebUrl = Annotated[SecretStr, AfterValidator(_check_url)]
 WebUrlFile = Annotated[ReadableFile, AfterValidator(_check_url_file)]
@@ -170,7 +154,7 @@ class FileSettings(Settings):
     max_size: Size = Field(
         default=10 * 1024**2, ge=1024, description="The file is rotated before it grows larger."
     )
-    backups: int = Field(default=5, ge=0, le=1000, description="How many rotated files are kept.")
+    backups: Number = Field(default=5, ge=0, le=1000, description="How many rotated files are kept.")
 
 
 class HeaderFile(Settings):
@@ -197,9 +181,7 @@ class WebhookSettings(Settings):
     )
     layout: LayoutField = Field(default=None, description="The body; by default the whole event as JSON.")
     timeout: Timeout = timedelta(seconds=10)
-    ca_file: Annotated[ReadableFile, AfterValidator(_check_ca_file)] | None = Field(
-        default=None, description="CA certificates to trust instead of the system's."
-    )
+    ca_file: CaFile | None = Field(default=None, description="CA certificates to trust instead of the system's.")
 
     @model_validator(mode="after")
     def _check_one_url(self) -> Self:
@@ -256,7 +238,7 @@ class FeishuSettings(Settings):
 class RateLimitSettings(Settings):
     """At most `count` deliveries in any span of `per`, besides what the service permits."""
 
-    count: int = Field(ge=1, le=100_000)
+    count: Number = Field(ge=1, le=100_000)
     per: Duration = Field(ge=_SECONDS, le=timedelta(days=1))
 
 

@@ -1,6 +1,5 @@
 """The consumer's configuration file."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +22,16 @@ from tocsin_consumer.receiver_settings import (
 )
 from tocsin_schemas import configuration, logs, topics
 from tocsin_schemas.broker import BrokerSettings
-from tocsin_schemas.configuration import Document, Duration, Location, PatternField, Settings
+from tocsin_schemas.configuration import (
+    ClusterField,
+    Document,
+    Duration,
+    Listen,
+    Location,
+    PatternField,
+    Settings,
+    TopicRoot,
+)
 
 _SECOND: Final = timedelta(seconds=1)
 _LATER: Final = "is not done by this version yet; remove the key"
@@ -33,28 +41,6 @@ _PLANNED: Final = {
     "silences": f"silencing {_LATER}",
     **dict.fromkeys(("group_by", "group_wait", "group_interval", "repeat_interval"), f"grouping {_LATER}"),
 }
-
-
-def _check_topic_root(root: str) -> str:
-    if not root or any(level != topics.safe_level(level) for level in root.split("/")):
-        raise ValueError("expected topic levels such as k8s/v1, without wildcards, dots and spaces")
-    return root
-
-
-def _check_cluster(name: str) -> str:
-    if not topics.CLUSTER_PATTERN.fullmatch(name):
-        raise ValueError(f"expected the name of a cluster, such as edge-042, found {name!r}")
-    return name
-
-
-def _check_listen(address: str) -> str:
-    try:
-        port = urlsplit(f"//{address}").port
-    except ValueError:
-        port = None
-    if not port or not re.fullmatch(r"[\w.-]*:\d+|\[[0-9a-fA-F:.]+\]:\d+", address):
-        raise ValueError(f"expected host and port such as 0.0.0.0:8081 or [::1]:8081, found {address!r}")
-    return address
 
 
 def _check_store(url: str) -> str:
@@ -127,7 +113,7 @@ class PresenceSettings(Settings):
         le=timedelta(days=7),
         description="After how long without a word it counts as gone; producers report at least every hour.",
     )
-    clusters: list[Annotated[str, AfterValidator(_check_cluster)]] = Field(
+    clusters: list[ClusterField] = Field(
         default=[], description="Clusters that there should be: one that was never seen is told."
     )
 
@@ -146,15 +132,13 @@ class PresenceSettings(Settings):
 class HttpSettings(Settings):
     """Where `/healthz`, `/readyz` and `/metrics` can be asked for; without this section nobody listens."""
 
-    listen: Annotated[str, AfterValidator(_check_listen)] = Field(
-        description="Host and port, such as 127.0.0.1:8081; without a host on every address."
-    )
+    listen: Listen = Field(description="Host and port, such as 127.0.0.1:8081.")
 
     @property
     def address(self) -> tuple[str, int]:
         """Host and port."""
         parts = urlsplit(f"//{self.listen}")
-        return parts.hostname or "", parts.port or 0
+        return str(parts.hostname), int(parts.port or 0)
 
 
 class HeartbeatSettings(Settings):
@@ -179,7 +163,7 @@ class ConsumerSettings(Settings):
     """The whole file. A field is checked after those above it, which it may refer to."""
 
     broker: BrokerSettings
-    topic_root: Annotated[str, AfterValidator(_check_topic_root)] = topics.DEFAULT_ROOT
+    topic_root: TopicRoot = topics.DEFAULT_ROOT
     store: Annotated[str, AfterValidator(_check_store)] = "sqlite:////var/lib/tocsin/tocsin.db"
     retention: Duration = Field(
         default=timedelta(days=30),

@@ -15,6 +15,10 @@ from tocsin_producer.errors import MalformedEventError
 _NOTHING: Final[Mapping[str, Any]] = {}
 _COUNT_LIMIT: Final = 2**63 - 1
 _UID_LIMIT: Final = 128
+#: The longest name of Kubernetes; what writes an Event may put in more, and the wire needs a bound.
+_TEXT_LIMIT: Final = 253
+#: The end of the year 9999, in seconds.
+_TIME_LIMIT: Final = 253_402_300_799
 #: A node-level agent reports as the node itself; the instances of controllers are host names.
 _NODE_AGENT: Final = "kubelet"
 
@@ -57,7 +61,7 @@ def read_event(value: object) -> EventState:
         name=_text(involved, "name") or "",
         namespace=_text(involved, "namespace"),
         field=_text(involved, "fieldPath"),
-        message=_text(value, "message") or "",
+        message=_text(value, "message", limit=None) or "",
         component=_component(value),
         node=_node(value, involved),
         first=first,
@@ -74,18 +78,18 @@ def _object(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return found
 
 
-def _text(value: Mapping[str, Any], key: str) -> str | None:
-    """Return a string that UTF-8 can carry, or None for what is absent, null or empty."""
+def _text(value: Mapping[str, Any], key: str, *, limit: int | None = _TEXT_LIMIT) -> str | None:
+    """Return up to `limit` characters that UTF-8 can carry, or None for what is absent, null or empty."""
     found = value.get(key)
     if not found:
         return None
     if not isinstance(found, str):
         raise MalformedEventError(f"{key}: expected a string, found {type(found).__name__}")
-    return found.encode("utf-8", "replace").decode("utf-8")  # JSON can spell half a character
+    return found[:limit].encode("utf-8", "replace").decode("utf-8")  # JSON can spell half a character
 
 
 def _uid(metadata: Mapping[str, Any]) -> str:
-    uid = _text(metadata, "uid")
+    uid = _text(metadata, "uid", limit=None)
     if uid is None or len(uid) > _UID_LIMIT:
         raise MalformedEventError("metadata.uid: expected a uid")
     return uid
@@ -113,7 +117,8 @@ def _first_time(*timestamps: object) -> int:
         if isinstance(timestamp, str):
             try:
                 moment = datetime.fromisoformat(timestamp)
-                return max(0, int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()))
+                seconds = int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp())
+                return min(max(0, seconds), _TIME_LIMIT)
             except (ValueError, OverflowError):
                 continue
     return 0

@@ -4,31 +4,58 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from tocsin_producer.filter import Rule
 from tocsin_schemas.broker import BrokerSettings
-from tocsin_schemas.configuration import PatternField, Settings, Size, load
+from tocsin_schemas.configuration import (
+    ClusterField,
+    Listen,
+    Number,
+    PatternField,
+    Settings,
+    Size,
+    StateFile,
+    TopicRoot,
+    load,
+)
 from tocsin_schemas.logs import Format, Level
+from tocsin_schemas.matching import Pattern, compile_pattern
 from tocsin_schemas.topics import DEFAULT_ROOT
 
 #: Node conditions are of type Normal, the bad ones as well as every recovery.
 _NODE_CONDITIONS: Final = (
     "NodeNotReady|NodeReady|NodeHas.*Pressure|NodeHasInsufficient.*|NodeHasSufficient.*|NodeHasNo.*"
 )
+_TYPES: Final = ("Normal", "Warning")
+#: With this, no event is larger than the packets of 64 KiB that our broker takes, whatever its characters.
+MESSAGE_LIMIT: Final = 8192
 #: What K3s says at every start, whatever the state of the node.
 _NOISE: Final = "InvalidDiskCapacity|CgroupV1"
 
 _PLANNED: Final = {
     "fold": "folding repeats comes with a later version; remove this key",
-    "http": "probes and metrics come with a later version; remove this key",
 }
+
+
+def _check_type(pattern: Pattern) -> Pattern:
+    if not any(map(compile_pattern(pattern), _TYPES)):
+        raise ValueError(f"expected what matches {' or '.join(_TYPES)}, found {pattern!r}")
+    return pattern
+
+
+def _check_exclusion(rule: "RuleSettings") -> "RuleSettings":
+    if rule == RuleSettings():
+        raise ValueError("expected at least one field; a rule without any excludes every event")
+    return rule
 
 
 class RuleSettings(Settings):
     """A rule on events: all fields given must hold."""
 
-    type: PatternField | None = Field(default=None, description="Normal or Warning.")
+    type: Annotated[PatternField, AfterValidator(_check_type)] | None = Field(
+        default=None, description="Normal or Warning."
+    )
     reason: PatternField | None = Field(default=None, description="Such as BackOff.")
     kind: PatternField | None = Field(default=None, description="Kind of the involved object, such as Pod.")
     namespace: PatternField | None = Field(
@@ -38,7 +65,7 @@ class RuleSettings(Settings):
     name: PatternField | None = Field(default=None, description="Name of the involved object.")
     component: PatternField | None = Field(default=None, description="What reported it, such as kubelet.")
     message: PatternField | None = Field(default=None, description="The whole message.")
-    min_count: int = Field(default=1, ge=1, description="Occurrences before it matches.")
+    min_count: Number = Field(default=1, ge=1, description="Occurrences before it matches.")
 
     def rule(self) -> Rule:
         """Return what the filter needs."""
@@ -53,7 +80,7 @@ class EventSettings(Settings):
         min_length=1,
         description="An event that any of these rules matches is published …",
     )
-    exclude: list[RuleSettings] = Field(
+    exclude: list[Annotated[RuleSettings, AfterValidator(_check_exclusion)]] = Field(
         default=[RuleSettings(reason=_NOISE)],
         description="… unless any of these does.",
     )
@@ -62,9 +89,18 @@ class EventSettings(Settings):
 class OutboxSettings(Settings):
     """What waits for the link."""
 
-    path: Path | None = Field(default=None, description="State file; without one, state is kept in memory.")
-    max_messages: int = Field(default=2000, ge=1, le=1_000_000)
-    max_bytes: Size = Field(default=1024**2, ge=4096)
+    path: StateFile | None = Field(default=None, description="State file; without one, state is kept in memory.")
+    max_messages: Number = Field(default=2000, ge=1, le=1_000_000)
+    max_bytes: Size = Field(default=1024**2, ge=64 * 1024, description="One event is never more.")
+
+
+class HttpSettings(Settings):
+    """Probes and metrics."""
+
+    listen: Listen | None = Field(
+        default=None,
+        description="Where /healthz, /readyz and /metrics are answered; without it, nowhere.",
+    )
 
 
 class LogSettings(Settings):
@@ -77,14 +113,20 @@ class LogSettings(Settings):
 class ProducerSettings(Settings):
     """The whole file."""
 
-    cluster: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] = Field(
+    cluster: ClusterField = Field(
         description="Name of this cluster: lower case letters, digits and dashes, at most 63.",
     )
     broker: BrokerSettings
-    topic_root: str = Field(default=DEFAULT_ROOT, pattern=r"^[^/+#$\s][^+#\s]*[^/+#\s]$")
+    topic_root: TopicRoot = DEFAULT_ROOT
     events: EventSettings = EventSettings()
     outbox: OutboxSettings = OutboxSettings()
-    message_limit: int = Field(default=1024, ge=16, le=65_536, description="Characters of a message.")
+    message_limit: Number = Field(
+        default=1024,
+        ge=16,
+        le=MESSAGE_LIMIT,
+        description="Characters of a message.",
+    )
+    http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
 
 

@@ -1,8 +1,10 @@
 """The AsyncAPI 3.0 document of the wire: where what travels, in which direction and with which guarantees."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, Final
 
+from tocsin_schemas.broker import BrokerSettings
 from tocsin_schemas.connection import CONTENT_TYPE, EXPIRY_SECONDS
 from tocsin_schemas.topics import CLUSTER_SCOPE, DEFAULT_ROOT, event_topic, status_topic
 
@@ -137,12 +139,18 @@ def _server() -> dict[str, Any]:
                     "message": "The status in its offline form, with the boot that it belongs to.",
                     "retain": True,
                 },
-                "keepAlive": 240,
-                "sessionExpiryInterval": 604_800,
+                "keepAlive": int(_default("keepalive").total_seconds()),
+                "sessionExpiryInterval": int(_default("session_expiry").total_seconds()),
                 **_BINDING,
             },
         },
     }
+
+
+def _default(key: str) -> timedelta:
+    """Return what a key of `broker` is where nothing is said."""
+    default: timedelta = BrokerSettings.model_fields[key].default
+    return default
 
 
 def _event_channel() -> dict[str, Any]:

@@ -1,13 +1,16 @@
 """The section `broker` of both configuration files."""
 
 import re
+import ssl
 from datetime import timedelta
-from typing import Annotated, Final, Self
+from pathlib import Path
+from typing import Annotated, Final
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 
-from tocsin_schemas.configuration import Duration, ReadableFile, Settings
+from tocsin_schemas.configuration import CaFile, Duration, ReadableFile, SecretFile, Settings
+from tocsin_schemas.dial import load_certificate
 from tocsin_schemas.session import Broker
 
 #: Scheme → port by default, and whether TLS and WebSockets are spoken.
@@ -47,21 +50,19 @@ def _has_port(parts: SplitResult) -> bool:
 
 
 class BrokerSettings(Settings):
-    """How to reach the MQTT broker."""
+    """How to reach the MQTT broker. A field is checked against those above it."""
 
     url: Annotated[str, AfterValidator(_check_url)] = Field(
         description="mqtt://, mqtts:// (TLS), ws:// or wss:// with host and, if it is not the usual one, port.",
     )
     username: str | None = Field(default=None, description="Account; a producer's is its cluster's name.")
     password: SecretStr | None = Field(default=None, description="Better in a file.")
-    password_file: ReadableFile | None = Field(
+    password_file: SecretFile | None = Field(
         default=None, description="File with the password; read anew at each connect."
     )
-    ca_file: ReadableFile | None = Field(
-        default=None, description="CA certificates to trust instead of the system's."
-    )
+    ca_file: CaFile | None = Field(default=None, description="CA certificates to trust instead of the system's.")
     cert_file: ReadableFile | None = Field(default=None, description="Our certificate, for mutual TLS.")
-    key_file: ReadableFile | None = Field(default=None, description="Its private key.")
+    key_file: ReadableFile | None = Field(default=None, validate_default=True, description="Its private key.")
     client_id: str | None = Field(
         default=None,
         min_length=1,
@@ -87,21 +88,33 @@ class BrokerSettings(Settings):
         description="How long the broker keeps our session while we are away (MQTT 5).",
     )
 
-    @model_validator(mode="after")
-    def _check_pairs(self) -> Self:
-        if self.password is not None and self.password_file is not None:
+    @field_validator("password_file")
+    @classmethod
+    def _check_password(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        if path is not None and info.data.get("password") is not None:
             raise ValueError("expected either password or password_file, found both")
-        if (self.cert_file is None) != (self.key_file is None):
-            raise ValueError("expected cert_file and key_file together, found only one of them")
-        return self
+        return path
 
-    @model_validator(mode="after")
-    def _check_tls(self) -> Self:
+    @field_validator("ca_file", "cert_file", "key_file")
+    @classmethod
+    def _check_use(cls, path: Path | None, info: ValidationInfo) -> Path | None:
         """Refuse keys that would do nothing."""
-        keys = [key for key in ("ca_file", "cert_file", "key_file") if getattr(self, key) is not None]
-        if keys and not _SCHEMES[urlsplit(self.url).scheme][1]:
-            raise ValueError(f"expected a url with mqtts or wss, since there is {' and '.join(keys)}")
-        return self
+        url = info.data.get("url")
+        if path is not None and url is not None and not _SCHEMES[urlsplit(url).scheme][1]:
+            raise ValueError("is for a url with mqtts or wss only")
+        return path
+
+    @field_validator("key_file")
+    @classmethod
+    def _check_certificate(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        if "cert_file" not in info.data:
+            return path
+        certificate = info.data["cert_file"]
+        if (certificate is None) != (path is None):
+            raise ValueError("expected cert_file and key_file together, found only one of them")
+        if certificate is not None:
+            load_certificate(ssl.create_default_context(), str(certificate), str(path))
+        return path
 
     def connection(self, *, client_id: str, username: str | None = None, clean_start: bool = False) -> Broker:
         """Return what the session needs; `client_id` and `username` serve where the section has none."""
@@ -126,5 +139,5 @@ class BrokerSettings(Settings):
         )
 
 
-def _path(path: object) -> str | None:
+def _path(path: Path | None) -> str | None:
     return None if path is None else str(path)

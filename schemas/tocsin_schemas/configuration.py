@@ -17,23 +17,41 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from tocsin_schemas.document import ConfigurationError, Document, Location, Problem, found, read
-from tocsin_schemas.fields import Duration, PatternField, ReadableFile, Size, read_secret
+from tocsin_schemas.fields import (
+    CaFile,
+    ClusterField,
+    Duration,
+    Listen,
+    Number,
+    PatternField,
+    ReadableFile,
+    SecretFile,
+    Size,
+    StateFile,
+    TopicRoot,
+)
 
 __all__ = [
+    "CaFile",
+    "ClusterField",
     "ConfigurationError",
     "Document",
     "Duration",
+    "Listen",
     "Location",
+    "Number",
     "PatternField",
     "Problem",
     "ReadableFile",
+    "SecretFile",
     "Settings",
     "Size",
+    "StateFile",
+    "TopicRoot",
     "explain",
     "load",
     "overlay",
     "read",
-    "read_secret",
 ]
 
 ENVIRONMENT_PREFIX: Final = "TOCSIN"

@@ -10,8 +10,9 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
+
+from tocsin_schemas.secret import read_secret
 
 #: How long data may stay unacknowledged before the kernel gives the connection up (RFC 5482).
 USER_TIMEOUT_SECONDS: Final = 30
@@ -41,18 +42,8 @@ class Broker:
     clean_start: bool = False
 
     def read_password(self) -> str | None:
-        """Return the password; its file's last line break does not belong to it.
-
-        Raises:
-            OSError: the file cannot be read.
-            ValueError: it is not UTF-8.
-        """
-        if self.password_file is None:
-            return self.password
-        try:
-            return Path(self.password_file).read_text(encoding="utf-8").rstrip("\r\n")
-        except UnicodeDecodeError:  # it would show a byte of the password
-            raise ValueError(f"{self.password_file} is not UTF-8") from None
+        """Return the password, if there is one; `secret.read_secret` says what it raises."""
+        return self.password if self.password_file is None else read_secret(self.password_file)
 
     def tls_context(self) -> ssl.SSLContext:
         """Return a context that verifies the broker, and shows our certificate if we have one.
@@ -65,17 +56,26 @@ class Broker:
         except OSError as error:
             raise ValueError(f"ca_file {self.ca_file} cannot be used: {_reason(error)}") from error
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if self.ca_file is not None:
+            # Since Python 3.13 the default wants extensions that many a private CA leaves out.
+            context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         if self.cert_file is not None:
-            self._load_certificate(context)
+            load_certificate(context, self.cert_file, self.key_file)
         return context
 
-    def _load_certificate(self, context: ssl.SSLContext) -> None:
-        try:
-            # An empty pass phrase, since OpenSSL would ask the terminal for one that a key wants.
-            context.load_cert_chain(str(self.cert_file), self.key_file, password="")
-        except (OSError, ValueError) as error:
-            files = f"cert_file {self.cert_file} and key_file {self.key_file}"
-            raise ValueError(f"{files} cannot be used together: {_reason(error)}") from error
+
+def load_certificate(context: ssl.SSLContext, cert_file: str, key_file: str | None) -> None:
+    """Let `context` show a certificate of ours.
+
+    Raises:
+        ValueError: a file cannot be read, is not what it should be, or does not belong to the other.
+    """
+    try:
+        # An empty pass phrase, since OpenSSL would ask the terminal for one that a key wants.
+        context.load_cert_chain(cert_file, key_file, password="")
+    except (OSError, ValueError) as error:
+        files = f"cert_file {cert_file} and key_file {key_file}"
+        raise ValueError(f"{files} cannot be used together: {_reason(error)}") from error
 
 
 def _reason(error: OSError | ValueError) -> str:

@@ -2,15 +2,22 @@
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from tocsin_schemas.topics import CLUSTER_PATTERN
 
 #: The version of the wire that this package speaks.
 VERSION: Final = 1
 
 #: Seconds since 1970-01-01 UTC, up to the end of the year 9999: the last that a date can hold.
 EpochSeconds = Annotated[int, Field(ge=0, le=253_402_300_799)]
-ClusterName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+ClusterName = Annotated[str, Field(pattern=f"^{CLUSTER_PATTERN.pattern}$")]
 Counter = Annotated[int, Field(ge=0, le=2**63 - 1)]
+
+
+def _refuse_other_types(version: object) -> object:
+    """Refuse true and 1.0, which Python takes for 1."""
+    return version if type(version) is int else None
 
 
 class Payload(BaseModel):
@@ -22,7 +29,9 @@ class Payload(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, populate_by_name=True)
 
-    v: Literal[1] = Field(description="Major version of the wire; a reader refuses one that it does not know.")
+    v: Annotated[Literal[1], BeforeValidator(_refuse_other_types)] = Field(
+        description="Major version of the wire; a reader refuses one that it does not know."
+    )
     cluster: ClusterName = Field(description="The cluster's name, the same as in the topic.")
 
 

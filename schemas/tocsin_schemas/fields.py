@@ -1,19 +1,23 @@
-"""Kinds of values that configuration files have: durations, sizes, patterns, files and secrets."""
+"""Kinds of values that configuration files have: numbers, durations, sizes, patterns, files, topics."""
 
 import re
+import ssl
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic import AfterValidator, BeforeValidator
 
 from tocsin_schemas.document import found
 from tocsin_schemas.matching import Pattern, compile_pattern
+from tocsin_schemas.secret import read_secret
+from tocsin_schemas.topics import CLUSTER_PATTERN, safe_level
 
 _DURATION: Final = re.compile(
     r"(?=.)(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+(?:\.[0-9]+)?)s)?",
 )
 _SIZE: Final = re.compile(r"([0-9]+) ?(B|kB|KB|MB|GB|KiB|MiB|GiB)?")
+_ADDRESS: Final = re.compile(r"(?:[\w.-]+|\[[0-9a-f:.]+\]):(\d{1,5})", re.ASCII | re.IGNORECASE)
 _UNITS: Final = {
     "B": 1,
     "kB": 1000,
@@ -24,6 +28,13 @@ _UNITS: Final = {
     "MiB": 1024**2,
     "GiB": 1024**3,
 }
+
+
+def _refuse_bool(value: object) -> object:
+    """Refuse what Python takes for 0 or 1, and nobody means as a number."""
+    if isinstance(value, bool):
+        raise ValueError(f"expected a whole number, found {found(value)}")  # noqa: TRY004 - pydantic reports it
+    return value
 
 
 def _parse_duration(value: object) -> object:
@@ -53,6 +64,8 @@ def _check_pattern(value: object) -> object:
     match value:
         case str():
             _check_expression(value)
+        case []:
+            raise ValueError("expected at least one text; an empty list matches nothing")
         case list():
             for item in value:
                 _check_text(item)
@@ -96,6 +109,48 @@ def _check_readable(path: Path) -> Path:
     return path
 
 
+def _check_secret_file(path: Path) -> Path:
+    if not read_secret(path).strip():
+        raise ValueError(f"{path} is empty")
+    return path
+
+
+def _check_ca_file(path: Path) -> Path:
+    try:
+        ssl.create_default_context(cafile=str(path))
+    except ssl.SSLError as error:
+        raise ValueError(f"{path} has no certificates in PEM form") from error
+    return path
+
+
+def _check_place(path: Path) -> Path:
+    path = path.expanduser()
+    if path == Path() or path.is_dir():
+        raise ValueError("expected the path of a file, found a directory")
+    return path
+
+
+def _check_topic_root(root: str) -> str:
+    if any(level != safe_level(level) for level in root.split("/")) or root.startswith("$"):
+        raise ValueError("expected topic levels such as k8s/v1, without wildcards, dots and spaces")
+    return root
+
+
+def _check_cluster(name: str) -> str:
+    if not CLUSTER_PATTERN.fullmatch(name):
+        raise ValueError(f"expected lower case letters, digits and dashes, at most 63, found {name!r}")
+    return name
+
+
+def _check_listen(address: str) -> str:
+    match = _ADDRESS.fullmatch(address)
+    if match is None or not 0 < int(match[1]) < 65_536:
+        raise ValueError(f"expected host:port such as 0.0.0.0:8080 or [::1]:8080, found {address!r}")
+    return address
+
+
+#: A whole number.
+Number = Annotated[int, BeforeValidator(_refuse_bool)]
 #: A length of time, written like 30s, 5m, 1h30m or 7d.
 Duration = Annotated[timedelta, BeforeValidator(_parse_duration)]
 #: A number of bytes, written like 64KiB or 10MB.
@@ -104,18 +159,15 @@ Size = Annotated[int, BeforeValidator(_parse_size)]
 PatternField = Annotated[Pattern, BeforeValidator(_check_pattern)]
 #: A file that exists and can be read.
 ReadableFile = Annotated[Path, AfterValidator(_check_readable)]
-
-
-def read_secret(value: SecretStr | None, file: Path | None) -> str | None:
-    """Return a secret from where it is kept; the last line break of a file does not belong to it.
-
-    Raises:
-        OSError: the file cannot be read.
-        ValueError: it is not UTF-8.
-    """
-    if file is None:
-        return value.get_secret_value() if value is not None else None
-    try:
-        return file.read_text(encoding="utf-8").rstrip("\r\n")
-    except UnicodeDecodeError:  # it would show a byte of the secret
-        raise ValueError(f"{file} is not UTF-8") from None
+#: A file that holds a secret.
+SecretFile = Annotated[ReadableFile, AfterValidator(_check_secret_file)]
+#: A file that holds certificates of authorities.
+CaFile = Annotated[ReadableFile, AfterValidator(_check_ca_file)]
+#: A file of ours, which need not exist yet.
+StateFile = Annotated[Path, AfterValidator(_check_place)]
+#: The first levels of every topic.
+TopicRoot = Annotated[str, AfterValidator(_check_topic_root)]
+#: The name of a cluster.
+ClusterField = Annotated[str, AfterValidator(_check_cluster)]
+#: Where a server of ours listens: a host and a port.
+Listen = Annotated[str, AfterValidator(_check_listen)]

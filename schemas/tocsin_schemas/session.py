@@ -14,12 +14,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-import paho.mqtt.client as mqtt
-
 from tocsin_schemas.backoff import backoff_seconds
-from tocsin_schemas.connection import Connection, ConnectionLostError
+from tocsin_schemas.connection import MQTT_3_1_1, MQTT_5, Connection, ConnectionLostError
 from tocsin_schemas.dial import Broker, drain, explain, wait
 from tocsin_schemas.handler import Handler, Received, Will
+from tocsin_schemas.pulse import Pulse
 
 __all__ = ["Broker", "Connection", "ConnectionLostError", "Handler", "Received", "Session", "Will"]
 
@@ -28,6 +27,8 @@ _log = logging.getLogger(__name__)
 #: A connection that ends sooner continues the streak of failures: two clients that take one session from each
 #: other would otherwise do so every second.
 STEADY_SECONDS: Final = 30.0
+#: A CONNECT of version 5 may stay unanswered so often in a row before one try is made with 3.1.1.
+UNANSWERED_LIMIT: Final = 2
 
 
 class Session:
@@ -36,10 +37,13 @@ class Session:
     Args:
         broker: where and as whom to connect.
         handler: what to do with it.
-        will: what the broker says when we break off.
+        will: asked at each connect for what the broker says when we break off.
         receive_maximum: how many unacknowledged messages the broker may send (MQTT 5).
         stop_seconds: how long a stopping session waits for its handler's last acknowledgements.
         backoff: seconds to wait after so many failures in a row.
+
+    For who looks at it from outside, `pulse` tells whether its thread makes progress, and `trouble` why there is
+    no connection.
     """
 
     def __init__(
@@ -47,7 +51,7 @@ class Session:
         broker: Broker,
         handler: Handler,
         *,
-        will: Will | None = None,
+        will: Callable[[], Will] | None = None,
         receive_maximum: int = 100,
         stop_seconds: float = 5.0,
         backoff: Callable[[int], float] = backoff_seconds,
@@ -60,8 +64,11 @@ class Session:
         self._backoff = backoff
         self._wakeup: socket.socket
         self._waker: socket.socket | None = None
-        self._protocol: int = mqtt.MQTTv5
+        self._protocol = MQTT_5
+        self._unanswered = 0
         self._failures = 0
+        self.pulse = Pulse()
+        self.trouble: str | None = "not connected yet"
 
     def wake(self) -> None:
         """Make the session take a turn now; any thread and any signal handler may call this at any time."""
@@ -78,6 +85,7 @@ class Session:
             self._waker.settimeout(0)
             while not stop.is_set():
                 self._step(stop)
+        self.pulse.rest()
 
     def _step(self, stop: threading.Event) -> None:
         """Make one connection, serve it to its end, and wait before the next."""
@@ -100,31 +108,44 @@ class Session:
 
     def _connect(self, stop: threading.Event) -> Connection:
         connection = self._make_connection()
+        self.pulse.expect(self._broker.connect_timeout_seconds)
         try:
             connection.open(self._wakeup, stop)
         except BaseException:
             connection.drop()
-            self._choose_protocol(connection)
+            self._note_answer(connection)
             raise
+        self._unanswered = 0
         _log.info("connected to %s:%d", self._broker.host, self._broker.port)
+        self.trouble = None
         return connection
 
     def _make_connection(self) -> Connection:
         try:
             return Connection(
                 self._broker,
-                will=self._will,
+                will=self._will() if self._will is not None else None,
                 receive_maximum=self._receive_maximum,
-                protocol=self._protocol,
+                protocol=self._next_protocol(),
             )
         except (OSError, ValueError) as error:  # a secret's or a certificate's file
             raise ConnectionLostError(explain(error)) from error
 
-    def _choose_protocol(self, connection: Connection) -> None:
-        """Speak MQTT 3.1.1 to a broker that does not know version 5 and says so, as the standard asks it to."""
-        if connection.refused == "Unsupported protocol version" and self._protocol == mqtt.MQTTv5:
+    def _note_answer(self, connection: Connection) -> None:
+        """Learn from a CONNECT that was not accepted which version of MQTT the broker speaks."""
+        self._unanswered = self._unanswered + 1 if connection.is_unanswered else 0
+        if connection.refused == "Unsupported protocol version" and self._protocol == MQTT_5:
             _log.info("the broker does not speak MQTT 5; going on with 3.1.1")
-            self._protocol = mqtt.MQTTv311
+            self._protocol = MQTT_3_1_1
+
+    def _next_protocol(self) -> int:
+        """Return the version of MQTT to try: 5 until the broker says, as the standard asks it to, that it cannot.
+
+        Some brokers go silent or hang up instead. A bad link looks the same, and 3.1.1 has no way to refuse a
+        message, so after `UNANSWERED_LIMIT` of these a single try is made with it.
+        """
+        turn = self._unanswered % (UNANSWERED_LIMIT + 1)
+        return MQTT_3_1_1 if turn == UNANSWERED_LIMIT else self._protocol
 
     def _serve(self, connection: Connection, stop: threading.Event) -> None:
         try:
@@ -155,20 +176,28 @@ class Session:
 
     def _turn(self, connection: Connection, timeout: float) -> None:
         """Let the handler do what it can, then wait for what comes, and tell it."""
-        self._handler.on_turn(connection)
+        self.pulse.expect(0.0)
+        wanted = self._handler.on_turn(connection)
+        if wanted is not None:
+            timeout = min(timeout, max(0.0, wanted))
+        self.pulse.expect(timeout)
         connection.turn(self._wakeup, timeout)
+        self.pulse.expect(0.0)
         connection.tell(self._handler)
 
     def _note_failure(self, reason: str, connected_at: float | None) -> None:
         """Warn once per streak: the first failure aloud, its repeats only for who looks closely."""
         steady = connected_at is not None and time.monotonic() - connected_at >= STEADY_SECONDS
         self._failures = 1 if steady else self._failures + 1
+        self.trouble = reason
         log = _log.warning if self._failures == 1 else _log.debug
         log("broker %s:%d: %s", self._broker.host, self._broker.port, reason)
 
     def _pause(self, stop: threading.Event) -> None:
         """Wait before the next try, unless we are to stop meanwhile."""
-        deadline = time.monotonic() + self._backoff(max(1, self._failures))
+        pause = self._backoff(max(1, self._failures))
+        self.pulse.expect(pause)
+        deadline = time.monotonic() + pause
         while not stop.is_set() and (left := deadline - time.monotonic()) > 0:
             readable, _ = wait([self._wakeup], [], left)
             if readable:

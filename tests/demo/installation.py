@@ -12,7 +12,7 @@ from tests.demo.brokers import Amqtt, Mosquitto
 from tests.fakes.apiserver import ApiServer
 from tests.fakes.feishu import Bot, FeishuFake, Message
 from tests.fakes.relay import Relay
-from tests.stage.broker import find_mosquitto
+from tests.mosquitto import is_installed
 from tests.stage.process import Process
 
 CLUSTER = "edge-042"
@@ -35,35 +35,41 @@ class Installation:
     Args:
         folder: for configurations, state and logs.
         on_card: called with what the Feishu group sees.
+        embedded: whether to do without Mosquitto even where it is installed.
     """
 
-    def __init__(self, folder: Path, on_card: Callable[[Message], object]) -> None:
+    def __init__(self, folder: Path, on_card: Callable[[Message], object], *, embedded: bool = False) -> None:
         self.folder = folder
         self.api_server = ApiServer(token=_API_TOKEN)
         self.feishu = FeishuFake(Bot(secret=_SECRET), on_message=on_card)
-        self.broker = Mosquitto(folder / "broker", CLUSTER, "ops") if find_mosquitto() else Amqtt(folder)
+        self.broker = self._choose_broker(embedded=embedded)
         self.link = Relay(self.broker.port)
         self.consumer = self._process("consumer")
         self.producer = self._process("producer")
         self._running = ExitStack()
 
+    def _choose_broker(self, *, embedded: bool) -> Mosquitto | Amqtt:
+        if embedded or not is_installed():
+            return Amqtt(self.folder)
+        return Mosquitto(self.folder / "broker", CLUSTER, "ops")
+
     def __enter__(self) -> Self:
         for part in (self.broker, self.link, self.api_server, self.feishu):
             self._running.enter_context(part)
         self._configure()
-        self._running.enter_context(self.consumer)
-        self.consumer.wait_for_log("connected to")
-        self._running.enter_context(self.producer)
-        self.producer.wait_for_log("connected to")
+        for side in (self.consumer, self.producer):
+            self._running.enter_context(side)
+        for side in (self.consumer, self.producer):
+            side.wait_for_log("connected to")
         return self
 
     def __exit__(self, *_: object) -> None:
         self._running.close()
 
     def recorded(self) -> list[dict[str, Any]]:
-        """Return the events that the receiver `record` has got so far."""
+        """Return the events that the receiver `record` has got so far, but for one that it is writing."""
         path = self.folder / "events.ndjson"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]] if path.exists() else []
 
     def producer_sums(self) -> dict[str, int]:
         """Return what the producer has counted, once it has stopped."""

@@ -2,7 +2,8 @@
 
 import copy
 import json
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.recording import Notification, read_recording
+from tocsin_producer import database as database_module
 from tocsin_producer.checkpoint import Checkpoint
 from tocsin_producer.database import Database
 from tocsin_producer.filter import EventFilter, Rule
@@ -19,6 +21,23 @@ from tocsin_producer.outbox import Message, Outbox
 RECORDING = Path(__file__).parents[1] / "data" / "node-failures.watch.ndjson.gz"
 
 Event = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def _close_databases(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close what tests open: since Python 3.13 a connection that is forgotten warns."""
+    opened: list[sqlite3.Connection] = []
+
+    def connect(path: str, lock_seconds: float) -> sqlite3.Connection:
+        opened.append(original(path, lock_seconds))
+        return opened[-1]
+
+    original = database_module._connect
+    monkeypatch.setattr(database_module, "_connect", connect)
+    yield
+    for connection in opened:
+        connection.close()
+
 
 OLD_STYLE: Event = {
     "metadata": {

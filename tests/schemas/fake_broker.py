@@ -88,6 +88,15 @@ class OldBroker(FakeBroker):
         return b"\x90\x03" + body[:2] + b"\x01" if kind == SUBSCRIBE else b""
 
 
+class CurtBroker(OldBroker):
+    """Speaks MQTT 3.1.1, and hangs up on any other level and on a PUBLISH."""
+
+    def answer(self, kind: int, body: bytes) -> bytes | None:
+        if kind == PUBLISH or (kind == CONNECT and body[6] != 4):
+            return None
+        return super().answer(kind, body)
+
+
 class RudeBroker(FakeBroker):
     """Answers a CONNECT with `words`, or hangs up."""
 

@@ -1,7 +1,9 @@
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from pydantic import ValidationError
 
 from tocsin_schemas.broker import BrokerSettings
@@ -89,31 +91,84 @@ def test_what_is_said_wins_over_what_the_side_would_choose() -> None:
     assert (broker.keepalive_seconds, broker.session_expiry_seconds) == (10, 3600)
 
 
-def test_a_certificate_and_its_key_come_together(tmp_path: Path) -> None:
-    file = tmp_path / "file"
-    file.write_text("x")
-    for key in ("cert_file", "key_file"):
-        with pytest.raises(ValidationError, match="expected cert_file and key_file together"):
-            settings(**{key: file})
-    broker = settings(cert_file=file, key_file=file).connection(client_id="me")
-    assert (broker.cert_file, broker.key_file) == (str(file), str(file))
+@dataclass(frozen=True)
+class Files:
+    """Certificates as a person has them."""
+
+    ca: Path
+    certificate: Path
+    key: Path
 
 
-def test_a_password_comes_from_one_place(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    folder = tmp_path_factory.mktemp("certificates")
+    found = Files(folder / "ca.crt", folder / "tls.crt", folder / "tls.key")
+    authority = trustme.CA()
+    ours = authority.issue_cert("edge-042")
+    authority.cert_pem.write_to_path(str(found.ca))
+    ours.cert_chain_pems[0].write_to_path(str(found.certificate))
+    ours.private_key_pem.write_to_path(str(found.key))
+    return found
+
+
+def problem(**values: Any) -> tuple[tuple[str | int, ...], str]:
+    with pytest.raises(ValidationError) as error:
+        settings(**values)
+    (detail,) = error.value.errors()
+    return detail["loc"], detail["msg"].removeprefix("Value error, ")
+
+
+def test_a_certificate_and_its_key_come_together(files: Files) -> None:
+    together = "expected cert_file and key_file together, found only one of them"
+    assert problem(cert_file=files.certificate) == (("key_file",), together)
+    assert problem(key_file=files.key) == (("key_file",), together)
+    broker = settings(cert_file=files.certificate, key_file=files.key).connection(client_id="me")
+    assert (broker.cert_file, broker.key_file) == (str(files.certificate), str(files.key))
+
+
+def test_a_certificate_and_a_key_that_do_not_belong_together_are_found_before_the_first_connection(
+    files: Files, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.key"
+    trustme.CA().issue_cert("edge-043").private_key_pem.write_to_path(str(other))
+    place, words = problem(cert_file=files.certificate, key_file=other)
+    assert place == ("key_file",)
+    assert words.endswith("cannot be used together: key values mismatch")
+
+
+def test_an_authoritys_file_without_certificates_is_found_before_the_first_connection(tmp_path: Path) -> None:
+    file = tmp_path / "ca.crt"
+    file.write_text("not a certificate")
+    assert problem(ca_file=file) == (("ca_file",), f"{file} has no certificates in PEM form")
+
+
+def test_a_password_comes_from_one_place_and_is_one(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("x")
-    with pytest.raises(ValidationError, match="expected either password or password_file, found both"):
-        settings(password="p", password_file=file)
+    assert problem(password="p", password_file=file) == (
+        ("password_file",),
+        "expected either password or password_file, found both",
+    )
+    file.write_text("\n")
+    assert problem(password_file=file) == (("password_file",), f"{file} is empty")
 
 
 @pytest.mark.parametrize("url", ["mqtt://broker", "ws://broker"])
 @pytest.mark.parametrize("key", ["ca_file", "cert_file"])
-def test_a_key_of_tls_without_tls_is_refused_since_it_would_do_nothing(url: str, key: str, tmp_path: Path) -> None:
-    file = tmp_path / "file"
-    file.write_text("x")
-    keys = {key: file} | ({"key_file": file} if key == "cert_file" else {})
-    with pytest.raises(ValidationError, match=f"expected a url with mqtts or wss, since there is {key}"):
+def test_a_key_of_tls_without_tls_is_refused_since_it_would_do_nothing(url: str, key: str, files: Files) -> None:
+    keys = {"ca_file": files.ca} if key == "ca_file" else {"cert_file": files.certificate, "key_file": files.key}
+    with pytest.raises(ValidationError) as error:
         settings(url=url, **keys)
+    assert {detail["loc"]: detail["msg"] for detail in error.value.errors()} == {
+        (name,): "Value error, is for a url with mqtts or wss only" for name in keys
+    }
+
+
+def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError) as error:
+        settings(url="mqtt://broker", password="p", password_file=__file__, ca_file=tmp_path, keepalive="1s")
+    assert {detail["loc"] for detail in error.value.errors()} == {("password_file",), ("ca_file",), ("keepalive",)}
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,22 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import trustme
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from tocsin_schemas.configuration import Duration, PatternField, ReadableFile, Size, read_secret
+from tocsin_schemas.configuration import (
+    CaFile,
+    Duration,
+    Number,
+    PatternField,
+    ReadableFile,
+    SecretFile,
+    Size,
+    StateFile,
+    TopicRoot,
+)
 
 DURATION: TypeAdapter[timedelta] = TypeAdapter(Duration)
 SIZE: TypeAdapter[int] = TypeAdapter(Size)
@@ -105,7 +116,7 @@ def test_a_size_does_not_read_like_this(value: object) -> None:
         SIZE.validate_python(value)
 
 
-@pytest.mark.parametrize("value", ["Back.*", "", "a|b", [], ["a", "*"]])
+@pytest.mark.parametrize("value", ["Back.*", "", "a|b", ["a", "*"]])
 def test_a_pattern_is_an_expression_or_a_list_of_texts(value: str | list[str]) -> None:
     assert PATTERN.validate_python(value) == value
 
@@ -132,18 +143,51 @@ def test_a_file_has_to_be_there_and_readable(tmp_path: Path) -> None:
             FILE.validate_python(str(path))
 
 
-def test_a_secret_comes_from_its_value_or_from_its_file_without_the_last_line_break(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"", b"\n", b" \r\n"])
+def test_an_empty_file_holds_no_secret(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "secret"
-    file.write_bytes(b" s\xc3\xa9cret \r\n")
-    assert read_secret(None, file) == " sécret "
-    assert read_secret(SecretStr("value\n"), None) == "value\n"
-    assert read_secret(None, None) is None
+    file.write_bytes(content)
+    with pytest.raises(ValidationError, match="secret is empty"):
+        TypeAdapter(SecretFile).validate_python(file)
 
 
-def test_a_secret_that_is_not_utf_8_shows_nothing_of_itself(tmp_path: Path) -> None:
-    file = tmp_path / "secret"
-    file.write_bytes(b"p\xe4ss")
-    with pytest.raises(ValueError, match=r"secret is not UTF-8$") as error:
-        read_secret(None, file)
-    assert error.value.__cause__ is None
-    assert error.value.__suppress_context__
+def test_a_file_without_certificates_is_no_authoritys(tmp_path: Path) -> None:
+    file = tmp_path / "ca.crt"
+    trustme.CA().cert_pem.write_to_path(str(file))
+    assert TypeAdapter(CaFile).validate_python(file) == file
+    file.write_text("no certificate")
+    with pytest.raises(ValidationError, match=r"ca.crt has no certificates in PEM form"):
+        TypeAdapter(CaFile).validate_python(file)
+
+
+def test_a_state_file_need_not_exist_and_may_lie_in_the_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/pi")
+    state = TypeAdapter(StateFile)
+    assert state.validate_python("~/outbox.db") == Path("/home/pi/outbox.db")
+    assert state.validate_python("/nonexistent/outbox.db") == Path("/nonexistent/outbox.db")
+    for directory in ("", ".", "/tmp"):  # noqa: S108 - nothing is put there
+        with pytest.raises(ValidationError, match="expected the path of a file, found a directory"):
+            state.validate_python(directory)
+
+
+def test_true_is_no_number() -> None:
+    number = TypeAdapter(Number)
+    assert number.validate_python("7") == 7
+    with pytest.raises(ValidationError, match="expected a whole number, found true"):
+        number.validate_python(True)
+
+
+@pytest.mark.parametrize("root", ["k", "k8s/v1", "plant/berlin/k8s"])
+def test_a_topic_root_is_made_of_levels(root: str) -> None:
+    assert TypeAdapter(TopicRoot).validate_python(root) == root
+
+
+@pytest.mark.parametrize("root", ["", "/k8s", "k8s/", "k8s//v1", "k8s/+", "k8s/#", "$SYS", "a b", "a.b"])
+def test_a_topic_root_has_no_wildcards_and_no_empty_levels(root: str) -> None:
+    with pytest.raises(ValidationError, match="expected topic levels such as k8s/v1"):
+        TypeAdapter(TopicRoot).validate_python(root)
+
+
+def test_an_empty_list_is_no_pattern() -> None:
+    with pytest.raises(ValidationError, match="an empty list matches nothing"):
+        PATTERN.validate_python([])

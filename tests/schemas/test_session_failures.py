@@ -13,9 +13,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.relay import Relay
 from tests.mosquitto import Mosquitto, free_port
-from tests.relay import Relay
-from tests.schemas.fake_broker import ACCEPTED, CONNECT, PINGREQ, SUBSCRIBE, FakeBroker, OldBroker, RudeBroker
+from tests.schemas.fake_broker import (
+    ACCEPTED,
+    CONNECT,
+    PINGREQ,
+    SUBSCRIBE,
+    CurtBroker,
+    FakeBroker,
+    OldBroker,
+    RudeBroker,
+)
 from tests.schemas.session_harness import Recorder, broker_at, running, unique
 from tests.waiting import until
 from tocsin_schemas import session as session_module
@@ -33,7 +42,7 @@ class Doomed(Recorder):
         print("connected", flush=True)
 port, topic = json.loads(sys.argv[1])
 broker = Broker(host="127.0.0.1", port=port, client_id="doomed", tls=False)
-Session(broker, Doomed(), will=Will(topic, b"offline")).run(threading.Event())
+Session(broker, Doomed(), will=lambda: Will(topic, b"offline")).run(threading.Event())
 """
 
 
@@ -73,7 +82,7 @@ def test_the_will_is_not_published_after_a_clean_stop_and_the_last_words_are(mos
     leaver = Recorder(last_words=(topic, b"goodbye"))
     with running(broker_at(mosquitto.port), watcher):
         until(lambda: "SUBACK" in mosquitto.log())
-        with running(broker_at(mosquitto.port), leaver, will=Will(topic, b"will")):
+        with running(broker_at(mosquitto.port), leaver, will=lambda: Will(topic, b"will")):
             until(lambda: leaver.connections)
         marker = Recorder(last_words=(topic, b"later"))
         with running(broker_at(mosquitto.port), marker):
@@ -93,6 +102,23 @@ def test_a_broker_that_refuses_mqtt_5_is_spoken_to_in_3_1_1(caplog: pytest.LogCa
     assert broker.published == 1
     assert recorder.lost == ["stopped"]
     assert "going on with 3.1.1" in caplog.text
+
+
+def test_a_broker_that_hangs_up_on_mqtt_5_is_tried_with_3_1_1_and_with_5_again_the_next_time() -> None:
+    recorder = Recorder()
+    with CurtBroker() as broker, running(broker_at(broker.port), recorder) as run:
+        until(lambda: recorder.connections)
+        assert broker.levels == [5, 5, 4]
+        recorder.outbox.append(("a/topic", b"{}", False))
+        run.session.wake()
+        until(lambda: len(recorder.connections) == 2)
+    assert broker.levels == [5, 5, 4, 5, 5, 4]
+
+
+def test_a_broker_that_never_answers_is_tried_with_both_versions() -> None:
+    with FakeBroker() as broker, running(broker_at(broker.port, connect_timeout_seconds=0.05), Recorder()):
+        until(lambda: len(broker.levels) >= 6)
+    assert broker.levels[:6] == [5, 5, 4, 5, 5, 4]
 
 
 @pytest.mark.broker
@@ -134,7 +160,7 @@ def test_a_connection_that_lasted_ends_the_streak(mosquitto: Mosquitto, monkeypa
     ):
         for number in (1, 2, 3):
             until(lambda number=number: len(recorder.connections) == number)  # type: ignore[misc]
-            relay.cut()
+            relay.reset()
         until(lambda: len(recorder.connections) == 4)
     assert failures == [1, 1, 1]
 

@@ -1,0 +1,19 @@
+"""Secrets, which are kept in files.
+
+Standard library only: the producer imports this in a process that has to stay small.
+"""
+
+from pathlib import Path
+
+
+def read_secret(path: str | Path) -> str:
+    """Return the secret in a file; line breaks at its end do not belong to it.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not UTF-8.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:  # it would show a byte of the secret
+        raise ValueError(f"{path} is not UTF-8") from None
