@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from types import MappingProxyType
 
 from tocsin_consumer import sequence
 from tocsin_consumer.clock import Clock, utc_now
@@ -119,7 +120,7 @@ class Pipeline:
             events=len(entries),
             dropped=sum(not entry.receivers for entry in entries),
         )
-        self._keep(entries, dead, moved, changes, counted)
+        self._keep(changes, counted, entries=entries, dead=dead, moved=moved)
         for cluster, count in missing.items():
             _log.warning("cluster %s: %d of the events that it published have not come", cluster, count)
 
@@ -131,7 +132,7 @@ class Pipeline:
         """
         changes = self.roster.elapse(uplink, self._clock())
         if changes:
-            self._keep([], [], {}, changes, Counters())
+            self._keep(changes, Counters())
 
     def expect(self, clusters: Collection[str]) -> None:
         """Watch out for `clusters`, and no longer for others that were never seen.
@@ -139,7 +140,9 @@ class Pipeline:
         Raises:
             StoreError: they are not kept.
         """
-        self._keep([], [], {}, self.roster.expect(clusters, self._clock()), Counters())
+        changes = self.roster.expect(clusters, self._clock())
+        if changes:
+            self._keep(changes, Counters())
 
     def reject(self, arrival: Arrival, reason: str) -> None:
         """Make a dead letter of a message that no stage may look at again.
@@ -147,15 +150,16 @@ class Pipeline:
         Raises:
             StoreError: it is not kept; it may be tried again.
         """
-        self._keep([], [_dead(arrival, reason)], {}, Changes(), Counters(seen=1, rejected=1))
+        self._keep(Changes(), Counters(seen=1, rejected=1), dead=[_dead(arrival, reason)])
 
     def _keep(
         self,
-        entries: Sequence[Entry],
-        dead: Sequence[DeadPayload],
-        moved: Mapping[str, Position],
         changes: Changes,
         counted: Counters,
+        *,
+        entries: Sequence[Entry] = (),
+        dead: Sequence[DeadPayload] = (),
+        moved: Mapping[str, Position] = MappingProxyType({}),
     ) -> None:
         """Commit it all at once; only then is it told, counted, and the starting point of what comes next."""
         now = self._clock()

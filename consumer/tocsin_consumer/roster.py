@@ -117,10 +117,11 @@ class Roster:
     def keep(self, changes: Changes, now: datetime) -> None:
         """Take over what the store has kept."""
         for cluster, state in changes.presences.items():
-            self._arm(self._presence_timers, cluster, self._presences.get(cluster), state, now=now)
+            before = self._presences.get(cluster)
+            self._arm(self._presence_timers, cluster, before=before, after=state, now=now)
             _put(self._presences, cluster, state)
         for cluster, loss in changes.losses.items():
-            self._arm(self._loss_timers, cluster, self._losses.get(cluster), loss, now=now)
+            self._arm(self._loss_timers, cluster, before=self._losses.get(cluster), after=loss, now=now)
             _put(self._losses, cluster, loss)
 
     def states(self) -> dict[str, int]:
@@ -168,7 +169,7 @@ class Roster:
                 self._presence_timers.set(cluster, since + self._rules.silent_after.total_seconds())
 
     def _arm(
-        self, timers: Timers, cluster: str, before: _Waiting | None, after: _Waiting | None, *, now: datetime
+        self, timers: Timers, cluster: str, *, before: _Waiting | None, after: _Waiting | None, now: datetime
     ) -> None:
         """Let the wait of `after` run from now; a time out of reach comes from a clock that was set back since."""
         if after is None or after.due_at is None:

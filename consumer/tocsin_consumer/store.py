@@ -11,7 +11,7 @@ behaves as a file does.
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
@@ -189,6 +189,7 @@ class Store:
         sa.event.listen(self._engine, "begin", tables.begin)
         try:
             with self._transaction() as connection:
+                tables.check(connection)
                 tables.migrate(connection)
         except BaseException:
             self.close()
@@ -347,11 +348,14 @@ class Store:
             if isinstance(error, _ABOUT_A_ROW):
                 raise
             self.failures += 1
-            raise StoreError(f"store {self._engine.url.database}: {error.orig}") from error
+            hint = tables.DAMAGED if any(words in str(error.orig) for words in _DAMAGED) else ""
+            raise StoreError(f"store {self._engine.url.database}: {error.orig}{hint}") from error
 
 
 #: Errors of a statement's own, which would fail in the same way in any database.
 _ABOUT_A_ROW: Final = (sa.exc.DataError, sa.exc.IntegrityError, sa.exc.ProgrammingError)
+#: What SQLite says of a file that is not, or no longer, a database.
+_DAMAGED: Final = ("malformed", "not a database")
 
 
 def _insert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
@@ -366,7 +370,10 @@ def _keep(
     states: Mapping[str, Presence | None] | Mapping[str, Loss | None],
 ) -> None:
     """Write down one state per cluster, and remove those that are None."""
-    rows = [asdict(state) for state in states.values() if state is not None]
+    columns = table.c.keys()
+    rows = [
+        {column: getattr(state, column) for column in columns} for state in states.values() if state is not None
+    ]
     gone = [cluster for cluster, state in states.items() if state is None]
     if rows:
         connection.execute(statement, rows)

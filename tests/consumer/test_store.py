@@ -188,6 +188,19 @@ def test_a_file_that_is_no_database_is_refused_with_its_name(tmp_path: Path) -> 
         Store(f"sqlite:///{path}")
 
 
+def test_a_damaged_database_is_refused_with_what_to_do_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store = Store(f"sqlite:///{path}")
+    record(store, *(entry(event(uid=f"u{number}", msg="x" * 2000), "ops") for number in range(100)))
+    store.close()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 8192] = b"\xff" * 8192
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="put back a copy of it, or move it away"):
+        Store(f"sqlite:///{path}")
+    assert path.read_bytes() == content
+
+
 def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     rows(path, "CREATE TABLE cats (name)")
