@@ -21,6 +21,7 @@ from jinja2.runtime import Context, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
+from tocsin_consumer.clock import local_time
 from tocsin_consumer.errors import RenderError
 from tocsin_consumer.go_template import go_hint
 from tocsin_consumer.inert import inert, shortened
@@ -93,7 +94,7 @@ class View:
         level = severity(event)
         namespace, name, field = (inert(text or "") for text in (event.ns, event.name, event.field))
         reason, where = inert(event.reason), f"{namespace}/{name}" if namespace else name
-        last_at = datetime.fromtimestamp(event.last, time_zone)
+        last_at = local_time(event.last, time_zone)
         return cls(
             cluster=event.cluster,
             namespace=namespace,
@@ -105,7 +106,7 @@ class View:
             message=inert(event.msg),
             count=event.count,
             times=f"×{event.count}" if event.count > 1 else "",  # noqa: RUF001 - the sign, not the letter
-            first_at=datetime.fromtimestamp(event.first, time_zone),
+            first_at=local_time(event.first, time_zone),
             last_at=last_at,
             received_at=notification.received_at.astimezone(time_zone),
             zone=_zone(last_at),
