@@ -1,8 +1,9 @@
 """Templates: what they may say, what they know about an event, and what goes wrong with them.
 
 A template is Jinja2 in its sandbox. A name that does not exist is an error, and so is a text beyond all bounds.
-What an expression puts out is escaped for where it goes, by the `escape` that the template was compiled with;
-what the template itself says, and what an expression marks as `safe`, is not.
+What an expression puts out is escaped once for where it goes, by the `escape` that the template was compiled
+with; what the template itself says, in a macro or a block as well, and what it marks as `safe`, is not. Jinja's
+own marks are for HTML and count for nothing here.
 """
 
 import difflib
@@ -15,11 +16,11 @@ from functools import cache
 from typing import Any, Final, Self
 from zoneinfo import ZoneInfo
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, pass_context
+import jinja2
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, nodes, pass_context
 from jinja2.exceptions import SecurityError
-from jinja2.runtime import Context, Undefined
+from jinja2.runtime import BlockReference, Context, LoopContext, Macro, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from markupsafe import Markup
 
 from tocsin_consumer.clock import local_time
 from tocsin_consumer.errors import RenderError
@@ -159,7 +160,7 @@ class Template:
         if hint is not None:
             raise RenderError(hint)
         try:
-            self._template = _environment(escape).from_string(source)
+            self._template = _compiled(_environment(escape), source)
         except TemplateSyntaxError as error:
             raise RenderError(f"line {error.lineno}: {error.message}") from error
         except TemplateError as error:
@@ -226,6 +227,21 @@ def _container(field: str) -> str:
     return name.rstrip("}") if brace else ""
 
 
+class _Done(str):
+    """What is put out as it is: it is escaped, or the template's own. Whatever is made of it is neither."""
+
+    __slots__ = ()
+
+
+def _compiled(environment: ImmutableSandboxedEnvironment, source: str) -> jinja2.Template:
+    """Return a template in which `{% set x %}…{% endset %}` is done: what is put out within has been escaped."""
+    tree = environment.parse(source)
+    for block in tree.find_all(nodes.AssignBlock):
+        if block.filter is None:
+            block.filter = nodes.Filter(None, "safe", [], [], None, None, lineno=block.lineno)
+    return environment.from_string(tree)
+
+
 class _Sandbox(ImmutableSandboxedEnvironment):
     """The sandbox of Jinja2, and besides it no cheap way to fill the memory."""
 
@@ -242,7 +258,23 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         numbers = [value for value in (*args, *kwargs.values()) if isinstance(value, int)]
         if max(numbers, default=0) > OUTPUT_LIMIT:
             raise SecurityError(f"a number above {OUTPUT_LIMIT} is not available here")
-        return super().call(context, obj, *args, **kwargs)
+        result = super().call(context, obj, *args, **kwargs)
+        if isinstance(obj, Macro | LoopContext | BlockReference):
+            return _Done(result)
+        return str(result) if isinstance(result, _Done) else result  # str.format of what is done
+
+
+#: Filters that can make much out of little, and those whose HTML, or whose removal of it, is of no use here.
+_REMOVED: Final = (
+    "batch",
+    "center",
+    "format",
+    "indent",
+    "slice",
+    "striptags",
+    "urlize",
+    "xmlattr",
+)
 
 
 @cache
@@ -252,16 +284,24 @@ def _environment(escape: Escape) -> ImmutableSandboxedEnvironment:
         autoescape=False,  # `finalize` escapes, for other formats than HTML
         finalize=lambda value: _finalize(value, escape),
     )
-    for name in ("batch", "center", "format", "indent", "slice", "xmlattr"):  # each can make much out of little
+    for name in _REMOVED:
         del environment.filters[name]
     environment.filters.update(time=_time, date=_date, duration=_duration, tojson=to_json, truncate=shortened)
+    environment.filters.update(safe=_safe)
+    for name in ("e", "escape", "forceescape"):
+        environment.filters[name] = lambda value: _safe(_finalize(value, escape))
     return environment
+
+
+def _safe(value: Any) -> Any:
+    """Mark a text as done; a name that does not exist stays the error that it is."""
+    return value if isinstance(value, Undefined) else _Done(value)
 
 
 def _finalize(value: Any, escape: Escape) -> Any:
     if value is None:
         return ""
-    if isinstance(value, Undefined | Markup):
+    if isinstance(value, Undefined | _Done):
         return value
     return escape(str(value))
 
