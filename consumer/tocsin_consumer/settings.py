@@ -11,7 +11,8 @@ from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, fie
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from tocsin_consumer.labels import Language
-from tocsin_consumer.receiver_settings import ReceiverSettings, TimeZone
+from tocsin_consumer.receiver_fields import TimeZone
+from tocsin_consumer.receiver_settings import ReceiverSettings
 from tocsin_schemas import configuration, logs, topics
 from tocsin_schemas.broker import BrokerSettings
 from tocsin_schemas.configuration import Document, Duration, Location, PatternField, Settings, TopicRoot
