@@ -1,11 +1,12 @@
 # `make demo` shows tocsin at work; `make test` tests it. Both set up what they need, in .venv and with the system's
 # package manager.
 
-VENV := .venv
+# Each interpreter that PYTHON names has an environment of its own.
+VENV := .venv$(if $(PYTHON),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format schemas clean
+.PHONY: demo test chaos check format schemas clean help
 
 demo: $(READY) ## Show the whole path on this machine; ARGS=--stay goes on until Ctrl-C
 	@$(BIN)/python -m tests.demo $(ARGS)
@@ -13,6 +14,10 @@ demo: $(READY) ## Show the whole path on this machine; ARGS=--stay goes on until
 test: $(READY) ## Run all tests; ARGS goes to pytest
 	@scripts/mosquitto
 	@$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+
+chaos: $(READY) ## Break everything at random and count what arrives; ROUNDS=200, SEED=… repeats a round
+	@scripts/mosquitto
+	@$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),20) $(if $(SEED),--seed $(SEED))
 
 check: $(READY) ## Format, lint, types, layers
 	$(BIN)/ruff format --check .
@@ -33,4 +38,7 @@ $(READY): pyproject.toml scripts/venv
 	@touch $@
 
 clean: ## Remove what the other targets have made
-	rm -rf $(VENV) .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf .venv .venv-* .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+
+help: ## Show this
+	@sed -nE 's/^([a-z]+):[^#]*## /\1\t/p' Makefile | expand -t 10

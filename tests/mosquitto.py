@@ -1,4 +1,4 @@
-"""A real Mosquitto for tests: started on a free loopback port, stopped, killed, frozen."""
+"""A real Mosquitto for tests and for the demo: started on a free loopback port, stopped, killed, frozen."""
 
 import os
 import shutil
@@ -6,25 +6,24 @@ import signal
 import socket
 import subprocess
 from pathlib import Path
-from typing import Final, Self
-
-import pytest
+from typing import ClassVar, Final, Self
 
 from tests.waiting import until
 
 #: A broker that believes everyone, and forgets everything when it ends.
 OPEN: Final = "listener {port} 127.0.0.1\nallow_anonymous true\n"
+#: Where Debian and Homebrew put daemons, which is not on everybody's PATH.
 _PLACES: Final = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin", "/opt/homebrew/opt/mosquitto/sbin")
 
 
-def executable() -> str:
-    """Return where Mosquitto is; without it the test is skipped, and fails in CI."""
-    found = shutil.which("mosquitto", path=os.pathsep.join((os.environ.get("PATH", ""), *_PLACES)))
-    if found is None and os.environ.get("CI"):
-        pytest.fail("Mosquitto is missing: in CI every test runs")
-    if found is None:
-        pytest.skip("Mosquitto is missing; install it with the system's package manager")
-    return found
+def find(command: str) -> str | None:
+    """Return where a command of Mosquitto's is, or None."""
+    return shutil.which(command, path=os.pathsep.join((os.environ.get("PATH", ""), *_PLACES)))
+
+
+def is_installed() -> bool:
+    """Whether Mosquitto can be started here."""
+    return find("mosquitto") is not None
 
 
 def free_port() -> int:
@@ -45,26 +44,31 @@ class Mosquitto:
     As a context manager it runs from enter to exit.
     """
 
+    #: What a configuration begins with: everything is logged.
+    preamble: ClassVar[str] = "log_dest stderr\nlog_type all\n"
+
     def __init__(self, folder: Path, configuration: str = OPEN) -> None:
         self.port = free_port()
         self.log_file = folder / "mosquitto.log"
         self._configuration_file = folder / "mosquitto.conf"
         text = configuration.replace("{port}", str(self.port)).replace("{folder}", str(folder))
         user = "user root\n" if os.geteuid() == 0 else ""  # it would give up root, and with it the folder
-        self._configuration_file.write_text(f"{user}log_dest stderr\nlog_type all\n{text}", encoding="utf-8")
+        self._configuration_file.write_text(f"{user}{self.preamble}{text}", encoding="utf-8")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
         """Start it, and wait until it accepts connections."""
+        executable = find("mosquitto")
+        assert executable is not None, "Mosquitto is missing; install it with the system's package manager"
         with self.log_file.open("ab") as log:
-            command = [executable(), "-c", str(self._configuration_file)]
-            self._process = subprocess.Popen(command, stderr=log, stdout=log)
+            command = [executable, "-c", str(self._configuration_file)]
+            self._process = subprocess.Popen(command, stderr=log, stdout=log, start_new_session=True)
         until(self._accepts, within_seconds=10, otherwise="Mosquitto does not accept connections")
         return self
 
     def _accepts(self) -> bool:
-        if self._process is None or self._process.poll() is not None:
-            pytest.fail(f"Mosquitto did not start:\n{self.log()}")
+        assert self._process is not None
+        assert self._process.poll() is None, f"Mosquitto did not start:\n{self.log()}"
         try:
             socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
         except OSError:

@@ -6,9 +6,10 @@ from urllib.parse import urlsplit
 
 from tocsin_consumer import receivers, samples
 from tocsin_consumer.errors import RenderError
+from tocsin_consumer.labels import duration
 from tocsin_consumer.receivers.receiver import Receiver
 from tocsin_consumer.route import Route
-from tocsin_consumer.settings import ConsumerSettings
+from tocsin_consumer.settings import ConsumerSettings, PresenceSettings
 from tocsin_schemas.configuration import ConfigurationError, Document
 
 
@@ -39,6 +40,11 @@ def summary(settings: ConsumerSettings) -> Iterator[str]:
     """Yield in a few lines what a configuration says."""
     yield f"broker      {settings.broker.url} as {settings.client_id}"
     yield f"store       {_store(settings)}"
+    yield f"presence    {_presence(settings.presence)}"
+    if settings.http:
+        yield f"http        {settings.http.listen}"
+    if settings.heartbeat:
+        yield f"heartbeat   every {duration(settings.heartbeat.every, 'en')}"
     for receiver in settings.receivers:
         yield f"receiver    {receiver.name} ({receiver.kind})"
     for node in Route(settings.route).nodes():
@@ -51,6 +57,11 @@ def _failures(receiver: Receiver) -> Iterator[tuple[str, str]]:
             receiver.render(notification)
         except RenderError as error:
             yield name, str(error)
+
+
+def _presence(settings: PresenceSettings) -> str:
+    offline, silent = duration(settings.offline_after, "en"), duration(settings.silent_after, "en")
+    return f"told after {offline} offline or {silent} of silence; {len(settings.clusters)} clusters expected"
 
 
 def _store(settings: ConsumerSettings) -> str:

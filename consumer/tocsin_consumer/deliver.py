@@ -6,7 +6,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
@@ -33,6 +33,10 @@ _FRAMES_LIMIT: Final = RateLimit(1, timedelta(hours=1))
 IDLE_SECONDS: Final = 60.0
 
 
+#: Classes of failures: worth another try, final, a template that does not fit, and an error of our own.
+FAILURE_CLASSES: Final = ("temporary", "permanent", "template", "internal")
+
+
 @dataclass(slots=True)
 class DeliveryCounters:
     """What became of a receiver's deliveries since the start."""
@@ -42,9 +46,14 @@ class DeliveryCounters:
     degraded: int = 0
     failed_tries: int = 0
     dead: int = 0
+    #: The failed tries by the class of their reason.
+    failures: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FAILURE_CLASSES, 0))
 
     def __str__(self) -> str:
-        return " ".join(f"{counter.name}={getattr(self, counter.name)}" for counter in fields(self))
+        return (
+            f"delivered={self.delivered} degraded={self.degraded} "
+            f"failed_tries={self.failed_tries} dead={self.dead}"
+        )
 
 
 class Worker:
@@ -61,6 +70,7 @@ class Worker:
         clock: the time of day, aware; deliveries are due by it.
         monotonic: seconds that never jump; pauses and rate limits go by it.
         backoff: seconds to wait after a number of failures.
+        observe: told of each delivery how many seconds after the event's last occurrence it was.
     """
 
     def __init__(
@@ -72,14 +82,18 @@ class Worker:
         clock: Clock = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
         backoff: Backoff = backoff_seconds,
+        observe: Callable[[float], None] = lambda _: None,
     ) -> None:
         self.counters = DeliveryCounters()
+        #: Since when a step is under way, in monotonic seconds; None between two. Any thread may read this.
+        self.busy_since: float | None = None
         self._receiver = receiver
         self._store = store
         self._max_age = max_age
         self._clock = clock
         self._monotonic = monotonic
         self._backoff = backoff
+        self._observe = observe
         self._window = SlidingWindow(receiver.limits)
         self._taken: deque[Delivery] = deque()
         self._outcomes: list[Outcome] = []
@@ -155,13 +169,15 @@ class Worker:
 
     def _try(self, delivery: Delivery) -> Outcome:
         try:
-            rendering = self._receiver.render(delivery.notification)
+            notification = delivery.notification
+            rendering = self._receiver.render(notification)
         except Exception as error:  # noqa: BLE001 - rendering is pure: whatever it raises comes from the event
             return self._not_rendered(delivery, error)
         try:
             receipt = self._send(rendering)
         except Exception as error:  # noqa: BLE001 - whatever a receiver raises is its own failure
             return self._failed(delivery, error)
+        self._observe(max(0.0, self._clock().timestamp() - notification.event.last))
         return self._delivered(delivery, receipt)
 
     def _send(self, rendering: Rendering) -> Receipt:
@@ -193,13 +209,14 @@ class Worker:
         self._degraded = degraded
 
     def _not_rendered(self, delivery: Delivery, error: Exception) -> Outcome:
+        self._count_failure(error)
         if isinstance(error, PermanentError | RenderError):
             return self._bury(delivery, str(error))
         self._tell_frames(error)
         return self._bury(delivery, f"cannot be rendered: {type(error).__name__}")
 
     def _failed(self, delivery: Delivery, error: Exception) -> Outcome:
-        self.counters.failed_tries += 1
+        self._count_failure(error)
         self._note_failure(error)
         verdict = after_failure(
             error,
@@ -212,6 +229,10 @@ class Worker:
             return self._bury(delivery, verdict.reason)
         now = self._clock()
         return Outcome(delivery, "pending", now, reason=verdict.reason, due_at=now + verdict.delay)
+
+    def _count_failure(self, error: Exception) -> None:
+        self.counters.failed_tries += 1
+        self.counters.failures[_failure_class(error)] += 1
 
     def _note_failure(self, error: Exception) -> None:
         """Let the receiver rest if it is the receiver that failed, and warn once per streak."""
@@ -266,13 +287,21 @@ class Worker:
                 error,
             )
 
+    @property
+    def store_fails(self) -> bool:
+        """Whether the last thing that the store was asked for failed."""
+        return self._troubles > 0
+
     def _guarded_step(self) -> float:
+        self.busy_since = self._monotonic()
         try:
             wait = self.step()
         except Exception as error:  # noqa: BLE001 - the top of the thread
             self._troubles += 1
             self._log_trouble(error)
             return self._backoff(self._troubles)
+        finally:
+            self.busy_since = None
         self._troubles = 0
         return wait
 
@@ -281,6 +310,17 @@ class Worker:
             _log.exception("receiver %s: its worker failed", self.name)
         elif self._troubles == 1:
             _log.warning("receiver %s waits for the store: %s", self.name, error)
+
+
+def _failure_class(error: Exception) -> str:
+    match error:
+        case TemporaryError():
+            return "temporary"
+        case PermanentError():
+            return "permanent"
+        case RenderError():
+            return "template"
+    return "internal"
 
 
 def _frames(error: Exception) -> str:

@@ -2,11 +2,13 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from tocsin_consumer.errors import StoreError
 from tocsin_consumer.inbox import Arrival, Inbox
+from tocsin_consumer.intake import Uplink
 from tocsin_consumer.pipeline import Pipeline
 from tocsin_schemas.backoff import backoff_seconds
 
@@ -27,8 +29,9 @@ class Feed:
         inbox: where messages come from.
         pipeline: where they go.
         acknowledge: called with what is stored.
-        wait: waits for some seconds or until we are to stop, and tells whether we are.
+        uplink: tells our connection to the broker, if there is one.
         backoff: seconds to wait after a number of failures of the store.
+        monotonic: seconds that never jump.
     """
 
     def __init__(
@@ -37,11 +40,19 @@ class Feed:
         pipeline: Pipeline,
         *,
         acknowledge: Callable[[Sequence[Arrival]], None],
+        uplink: Callable[[], Uplink | None],
         backoff: Callable[[int], float] = backoff_seconds,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        #: When it last made progress, in monotonic seconds. Any thread may read this.
+        self.turned_at = monotonic()
+        #: Whether it waits for the store to work again.
+        self.store_fails = False
+        self._monotonic = monotonic
         self._inbox = inbox
         self._pipeline = pipeline
         self._acknowledge = acknowledge
+        self._uplink = uplink
         self._backoff = backoff
 
     def run(self, stop: threading.Event) -> None:
@@ -53,43 +64,50 @@ class Feed:
                 _log.exception("a batch failed; the broker sends it again after the next connection")
 
     def step(self, wait: Callable[[float], bool]) -> None:
-        """Take one batch through; `wait` waits some seconds, and tells whether we are to stop."""
+        """Take one batch through, and decide what is due; `wait` waits some seconds, and tells whether to stop."""
+        self.turned_at = self._monotonic()
         batch = self._inbox.take(BATCH_LIMIT, timeout=_IDLE_SECONDS)
-        if batch:
-            self._store(batch, wait)
+        stored = not batch or self._store(batch, wait)
+        if stored and not len(self._inbox):  # else what we know is not the last that was said
+            self._persist(lambda: self._pipeline.decide(self._uplink()), wait)
 
-    def _store(self, batch: Sequence[Arrival], wait: Callable[[float], bool]) -> None:
+    def _store(self, batch: Sequence[Arrival], wait: Callable[[float], bool]) -> bool:
+        """Store and acknowledge `batch`; return False if we are to stop before it is."""
         try:
             stored = self._persist(lambda: self._pipeline.process(batch), wait)
         except Exception as error:  # noqa: BLE001 - one bad message must not end the feed
             _log.exception("a batch of %d messages failed", len(batch))
-            self._isolate(batch, f"internal error: {type(error).__name__}", wait)
-        else:
-            if stored:
-                self._acknowledge(batch)
+            return self._isolate(batch, f"internal error: {type(error).__name__}", wait)
+        if stored:
+            self._acknowledge(batch)
+        return stored
 
-    def _isolate(self, batch: Sequence[Arrival], reason: str, wait: Callable[[float], bool]) -> None:
+    def _isolate(self, batch: Sequence[Arrival], reason: str, wait: Callable[[float], bool]) -> bool:
         """Take the messages of a batch that failed one by one, and bury the one that is to blame."""
         if len(batch) > 1:
-            for arrival in batch:
-                self._store([arrival], wait)
-        elif self._persist(lambda: self._pipeline.reject(batch[0], reason), wait):
+            return all(self._store([arrival], wait) for arrival in batch)
+        buried = self._persist(lambda: self._pipeline.reject(batch[0], reason), wait)
+        if buried:
             self._acknowledge(batch)
+        return buried
 
     def _persist(self, action: Callable[[], None], wait: Callable[[float], bool]) -> bool:
         """Repeat `action` until the store does it; return False if we are to stop before it did."""
         failures = 0
         while True:
+            self.turned_at = self._monotonic()
             try:
                 action()
             except StoreError as error:
                 failures += 1
+                self.store_fails = True
                 (_log.warning if failures == 1 else _log.debug)(
                     "%s; nothing is acknowledged until it works", error
                 )
                 if wait(self._backoff(failures)):
                     return False
             else:
+                self.store_fails = False
                 if failures:
                     _log.info("the store works again after %d failures", failures)
                 return True

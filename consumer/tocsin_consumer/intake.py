@@ -1,9 +1,10 @@
 """The consumer's part of the MQTT session: subscribe, hand over, and acknowledge what the store has kept."""
 
 import logging
+import time
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Final
 
 from tocsin_consumer.clock import Clock, utc_now
@@ -18,6 +19,17 @@ _log = logging.getLogger(__name__)
 READ_PAUSE_SECONDS: Final = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Uplink:
+    """A connection that the broker has accepted: since when, in monotonic seconds.
+
+    `resumed` is whether the broker had kept our session, so that what was said meanwhile still comes.
+    """
+
+    since: float
+    resumed: bool
+
+
 class Intake:
     """Hands messages over to the inbox and acknowledges them when they come back.
 
@@ -26,14 +38,21 @@ class Intake:
     acknowledged, and recognised if it comes again.
     """
 
-    def __init__(self, root: str, inbox: Inbox, *, clock: Clock = utc_now) -> None:
+    def __init__(
+        self, root: str, inbox: Inbox, *, clock: Clock = utc_now, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        #: None while there is no connection. Any thread may read this.
+        self.uplink: Uplink | None = None
+        #: Connections so far.
+        self.connections = 0
+        #: When the session last gave us a turn, in monotonic seconds.
+        self.turned_at = monotonic()
         self._root = root
         self._inbox = inbox
         self._clock = clock
+        self._monotonic = monotonic
         self._stored: deque[Arrival] = deque()
-        self.connected = False
         self._closed = False
-        self._connected_before = False
         self._overflowed = False
 
     def close(self) -> None:
@@ -46,15 +65,17 @@ class Intake:
 
     def on_connected(self, connection: Connection, *, session_present: bool) -> None:
         """Subscribe; brokers keep a subscription with the session, and asking again does no harm."""
-        if self._connected_before and not session_present:
+        if self.connections and not session_present:
             _log.warning("the broker has forgotten our session, and with it what it held for us")
-        self._connected_before = self.connected = True
+        self.connections += 1
+        self.turned_at = self._monotonic()
+        self.uplink = Uplink(self.turned_at, session_present)
         self._overflowed = False
         connection.subscribe(topics.event_filter(self._root), topics.status_topic(self._root, "+"))
 
     def on_disconnected(self, reason: str) -> None:  # noqa: ARG002 - the session logs it
         """Note it; what comes back for this connection is recognised and left alone."""
-        self.connected = False
+        self.uplink = None
 
     def on_acknowledged(self, connection: Connection, mid: int, refusal: str | None) -> None:
         """Nothing to do: a consumer publishes nothing."""
@@ -78,6 +99,7 @@ class Intake:
             ConnectionLostError: messages found no room at all, and there is some now: brokers send what was
                 not acknowledged again over a new connection, and only then.
         """
+        self.turned_at = self._monotonic()
         self._acknowledge(connection)
         if self._closed:
             return

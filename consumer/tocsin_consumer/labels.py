@@ -1,6 +1,6 @@
 """The words of the built-in texts, in every language that a receiver may speak."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, Literal
 
 Language = Literal["zh", "en"]
@@ -57,3 +57,12 @@ def duration(length: timedelta, language: Language) -> str:
     labels = LABELS[language]
     shown = [(name, number) for (name, _), number in zip(_UNITS, numbers, strict=True)][start : start + 2]
     return " ".join(labels[name].format(number) for name, number in shown if number or len(shown) == 1)
+
+
+def zone_name(at: datetime) -> str:
+    """Return the time zone of `at` by its offset: UTC, UTC+8, UTC+5:30."""
+    minutes = int((at.utcoffset() or timedelta()).total_seconds() // 60)
+    hours, rest = divmod(abs(minutes), 60)
+    if not minutes:
+        return "UTC"
+    return f"UTC{'-' if minutes < 0 else '+'}{hours}" + (f":{rest:02}" if rest else "")

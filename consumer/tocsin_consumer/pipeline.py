@@ -1,18 +1,28 @@
 """What happens to each message, stage after stage."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import datetime
 
 from tocsin_consumer import sequence
 from tocsin_consumer.clock import Clock, utc_now
 from tocsin_consumer.decode import Rejection, Said, decode
 from tocsin_consumer.inbox import Arrival
 from tocsin_consumer.inert import one_line
+from tocsin_consumer.intake import Uplink
+from tocsin_consumer.notice import Notice
+from tocsin_consumer.presence import Rules
+from tocsin_consumer.roster import Changes, Roster
 from tocsin_consumer.route import Route
+from tocsin_consumer.sequence import Position
 from tocsin_consumer.store import DeadPayload, Entry, Key, Store
 from tocsin_consumer.throttle import ThrottledLog
+from tocsin_consumer.wording import event_of
 from tocsin_schemas.event import EventPayload
+from tocsin_schemas.status import StatusPayload
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +44,8 @@ class Counters:
     events: int = 0
     dropped: int = 0
     deliveries: int = 0
+    #: What was told about clusters; beside the events, and not among them.
+    notices: int = 0
 
     def add(self, other: "Counters") -> None:
         """Count what `other` has counted."""
@@ -53,9 +65,11 @@ class Pipeline:
     Args:
         root: the topics' root.
         route: the top of the routing tree.
+        rules: when a cluster is told to be gone, and to be back.
         store: where it ends.
         notify: called with the names of receivers that have something new to deliver.
         clock: the time, aware.
+        monotonic: seconds that never jump.
     """
 
     def __init__(
@@ -63,11 +77,14 @@ class Pipeline:
         root: str,
         route: Route,
         *,
+        rules: Rules,
         store: Store,
         notify: Callable[[Collection[str]], None],
         clock: Clock = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counters = Counters()
+        self.roster = Roster(rules, store.presences(), store.losses(), now=clock(), monotonic=monotonic)
         self._root = root
         self._route = route
         self._store = store
@@ -83,29 +100,46 @@ class Pipeline:
             StoreError: nothing of this is kept, and nothing is counted; it may be tried again.
         """
         decoded = [(arrival, self._decode(arrival)) for arrival in arrivals]
-        events = [(arrival, said) for arrival, said in decoded if isinstance(said, EventPayload)]
-        dead = [_dead(arrival, said.reason) for arrival, said in decoded if isinstance(said, Rejection)]
-        moved, missing = sequence.advance(self._positions, (event for _, event in events))
+        said = [(arrival, one) for arrival, one in decoded if not isinstance(one, Rejection)]
+        events = [(arrival, one) for arrival, one in said if isinstance(one, EventPayload)]
+        dead = [_dead(arrival, one.reason) for arrival, one in decoded if isinstance(one, Rejection)]
+        moved, missing = sequence.advance(self._positions, _live(said))
         fresh, repeats, stale = dedupe(events, self._store.highest_counts({_key(event) for _, event in events}))
-        entries = [self._route_event(arrival, event) for arrival, event in fresh]
-        self._store.record(entries, dead, positions=moved, now=self._clock())
-
-        self._positions = sequence.merge(self._positions, moved)
-        self._tell(dead, missing)
-        self.counters.add(
-            Counters(
-                seen=len(arrivals),
-                statuses=len(arrivals) - len(events) - len(dead),
-                rejected=len(dead),
-                repeats=repeats,
-                stale=stale,
-                missing=sum(missing.values()),
-                events=len(entries),
-                dropped=sum(not entry.receivers for entry in entries),
-                deliveries=sum(len(entry.receivers) for entry in entries),
-            )
+        changes = self.roster.hear(said, missing, now=self._clock())
+        entries = [
+            self._route_event(event, arrival.message.payload, arrival.received_at) for arrival, event in fresh
+        ]
+        counted = Counters(
+            seen=len(arrivals),
+            statuses=len(said) - len(events),
+            rejected=len(dead),
+            repeats=repeats,
+            stale=stale,
+            missing=sum(missing.values()),
+            events=len(entries),
+            dropped=sum(not entry.receivers for entry in entries),
         )
-        self._notify({receiver for entry in entries for receiver in entry.receivers})
+        self._keep(entries, dead, moved, changes, counted)
+        for cluster, count in missing.items():
+            _log.warning("cluster %s: %d of the events that it published have not come", cluster, count)
+
+    def decide(self, uplink: Uplink | None) -> None:
+        """Tell what time alone makes worth telling; `uplink` is our connection to the broker.
+
+        Raises:
+            StoreError: nothing is decided yet; it may be tried again.
+        """
+        changes = self.roster.elapse(uplink, self._clock())
+        if changes:
+            self._keep([], [], {}, changes, Counters())
+
+    def expect(self, clusters: Collection[str]) -> None:
+        """Watch out for `clusters`, and no longer for others that were never seen.
+
+        Raises:
+            StoreError: they are not kept.
+        """
+        self._keep([], [], {}, self.roster.expect(clusters, self._clock()), Counters())
 
     def reject(self, arrival: Arrival, reason: str) -> None:
         """Make a dead letter of a message that no stage may look at again.
@@ -113,23 +147,55 @@ class Pipeline:
         Raises:
             StoreError: it is not kept; it may be tried again.
         """
-        dead = [_dead(arrival, reason)]
-        self._store.record([], dead, positions={}, now=self._clock())
-        self._tell(dead, {})
-        self.counters.add(Counters(seen=1, rejected=1))
+        self._keep([], [_dead(arrival, reason)], {}, Changes(), Counters(seen=1, rejected=1))
+
+    def _keep(
+        self,
+        entries: Sequence[Entry],
+        dead: Sequence[DeadPayload],
+        moved: Mapping[str, Position],
+        changes: Changes,
+        counted: Counters,
+    ) -> None:
+        """Commit it all at once; only then is it told, counted, and the starting point of what comes next."""
+        now = self._clock()
+        notices = [self._route_notice(notice) for notice in changes.notices]
+        entries = [*entries, *notices]
+        self._store.record(
+            entries, dead, positions=moved, presences=changes.presences, losses=changes.losses, now=now
+        )
+        self._positions = sequence.merge(self._positions, moved)
+        self.roster.keep(changes, now)
+        self._tell(dead, notices)
+        self.counters.add(counted)
+        deliveries = sum(len(entry.receivers) for entry in entries)
+        self.counters.add(Counters(deliveries=deliveries, notices=len(notices)))
+        self._notify({receiver for entry in entries for receiver in entry.receivers})
 
     def _decode(self, arrival: Arrival) -> Said | Rejection:
         return decode(arrival.message.topic, arrival.message.payload, root=self._root)
 
-    def _route_event(self, arrival: Arrival, event: EventPayload) -> Entry:
-        decision = self._route.decide(event)
-        return Entry(event, arrival.message.payload, arrival.received_at, decision.receivers)
+    def _route_event(self, event: EventPayload, payload: bytes, received_at: datetime) -> Entry:
+        return Entry(event, payload, received_at, self._route.decide(event).receivers)
 
-    def _tell(self, dead: Iterable[DeadPayload], missing: Mapping[str, int]) -> None:
+    def _route_notice(self, notice: Notice) -> Entry:
+        event = event_of(notice, uid=str(uuid.uuid4()))
+        payload = event.model_dump_json(by_alias=True, exclude_none=True).encode()
+        return self._route_event(event, payload, notice.at)
+
+    def _tell(self, dead: Iterable[DeadPayload], notices: Iterable[Entry]) -> None:
         for letter in dead:
             self._dead_letters.error("dead letter: %s: %s", one_line(letter.topic[:200]), letter.reason)
-        for cluster, count in missing.items():
-            _log.warning("cluster %s: %d of the events that it published have not come", cluster, count)
+        for notice in notices:
+            log = _log.info if notice.event.type == "Normal" else _log.warning
+            log("cluster %s: %s: %s", notice.event.cluster, notice.event.reason, notice.event.msg)
+
+
+def _live(said: Iterable[tuple[Arrival, Said]]) -> Iterator[EventPayload | StatusPayload]:
+    """Yield what was said just now: not what the broker has retained."""
+    for arrival, one in said:
+        if isinstance(one, EventPayload) or (isinstance(one, StatusPayload) and not arrival.message.retained):
+            yield one
 
 
 def dedupe(events: Iterable[Arrived], known: Mapping[Key, int]) -> tuple[list[Arrived], int, int]:

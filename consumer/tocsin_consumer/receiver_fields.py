@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from tocsin_consumer import layout, samples
@@ -30,6 +30,18 @@ _SECONDS: Final = timedelta(seconds=1)
 def secret_in(path: Path) -> str:
     """Return what a file with a secret says."""
     return read_secret(path).strip()
+
+
+def secret_of(value: SecretStr | None, file: Path | None) -> str:
+    """Return a secret from its file or from itself; empty if there is neither."""
+    return secret_in(file) if file is not None else (value.get_secret_value().strip() if value else "")
+
+
+def check_one_url(path: Path | None, info: ValidationInfo) -> Path | None:
+    """Ask for url or url_file, once it is known that what stands under url is one; a check of url_file."""
+    if "url" in info.data and (info.data["url"] is None) == (path is None):
+        raise ValueError(f"expected url or url_file, found {'neither' if path is None else 'both'}")
+    return path
 
 
 def _parse_time_zone(value: object) -> object:
@@ -144,11 +156,11 @@ TimeZone = Annotated[ZoneInfo, BeforeValidator(_parse_time_zone)]
 TemplateText = Annotated[str, AfterValidator(_check_template)]
 #: JSON of any shape whose texts are such templates.
 LayoutField = Annotated[Any, AfterValidator(_check_layout)]
-#: The address of a webhook, and of a bot of Feishu's.
-Url = Annotated[SecretStr, AfterValidator(_check_url)]
+#: The address of something on the web, a secret, and of a bot of Feishu's.
+WebUrl = Annotated[SecretStr, AfterValidator(_check_url)]
 BotUrl = Annotated[SecretStr, AfterValidator(partial(_check_url, bot=True))]
 #: A file with such an address in it.
-UrlFile = Annotated[ReadableFile, AfterValidator(_check_url_file)]
+WebUrlFile = Annotated[ReadableFile, AfterValidator(_check_url_file)]
 BotUrlFile = Annotated[ReadableFile, AfterValidator(partial(_check_url_file, bot=True))]
 #: A header: its name, its value, which is a template, and a file with a value.
 HeaderName = Annotated[str, AfterValidator(_check_header_name)]

@@ -17,9 +17,11 @@ from tocsin_consumer.receiver_fields import (
     TemplateText,
     Timeout,
     TimeZone,
-    Url,
-    UrlFile,
+    WebUrl,
+    WebUrlFile,
+    check_one_url,
     secret_in,
+    secret_of,
 )
 from tocsin_schemas.configuration import CaFile, Duration, Number, SecretFile, Settings, Size, StateFile
 
@@ -61,18 +63,11 @@ HeaderValue = Annotated[
 ]
 
 
-def _check_one_url(path: Path | None, info: ValidationInfo) -> Path | None:
-    """Ask for url or url_file, once it is known that what stands under url is one."""
-    if "url" in info.data and (info.data["url"] is None) == (path is None):
-        raise ValueError(f"expected url or url_file, found {'neither' if path is None else 'both'}")
-    return path
-
-
 class WebhookSettings(Settings):
     """Send an HTTP request."""
 
-    url: Url | None = None
-    url_file: UrlFile | None = Field(default=None, validate_default=True)
+    url: WebUrl | None = None
+    url_file: WebUrlFile | None = Field(default=None, validate_default=True)
     method: Literal["POST", "PUT", "PATCH"] = "POST"
     headers: dict[HeaderName, HeaderValue] = Field(
         default={}, description="Values are templates, or {file: path} for secrets."
@@ -81,12 +76,12 @@ class WebhookSettings(Settings):
     timeout: Timeout = timedelta(seconds=10)
     ca_file: CaFile | None = Field(default=None, description="CA certificates to trust instead of the system's.")
 
-    _one_url = field_validator("url_file")(_check_one_url)
+    _one_url = field_validator("url_file")(check_one_url)
 
     @property
     def address(self) -> str:
         """Where to send to; a secret."""
-        return _secret(self.url, self.url_file)
+        return secret_of(self.url, self.url_file)
 
     def header(self, name: str) -> str:
         """Return a header as it is configured, from its file if it has one; a secret."""
@@ -108,7 +103,7 @@ class FeishuSettings(Settings):
     text: TemplateText | None = Field(default=None, description="What is sent when the card is refused.")
     timeout: Timeout = timedelta(seconds=10)
 
-    _one_url = field_validator("url_file")(_check_one_url)
+    _one_url = field_validator("url_file")(check_one_url)
 
     @field_validator("secret_file")
     @classmethod
@@ -129,12 +124,12 @@ class FeishuSettings(Settings):
     @property
     def address(self) -> str:
         """Where to send to; a secret."""
-        return _secret(self.url, self.url_file)
+        return secret_of(self.url, self.url_file)
 
     @property
     def signing_key(self) -> str | None:
         """The key of the signature, if the bot asks for one; a secret."""
-        return _secret(self.secret, self.secret_file) or None
+        return secret_of(self.secret, self.secret_file) or None
 
 
 class RateLimitSettings(Settings):
@@ -144,6 +139,9 @@ class RateLimitSettings(Settings):
     per: Duration = Field(ge=timedelta(seconds=1), le=timedelta(days=1))
 
 
+#: How long it may take until a request is under way (a name that is looked up, a handshake), and all besides.
+_CONNECTING: Final = timedelta(seconds=30)
+_SLACK: Final = timedelta(minutes=1)
 #: The kinds of receivers; each is a key of a receiver, and of the table in receivers/.
 KINDS: Final = ("stdout", "file", "webhook", "feishu")
 
@@ -178,10 +176,15 @@ class ReceiverSettings(Settings):
         return values
 
     @property
+    def patience(self) -> timedelta:
+        """After how long one delivery is stuck: four requests that are late (signed twice, of two forms).
+
+        Each may take its timeout until its answer begins, and as long again for the rest.
+        """
+        timeout = getattr(getattr(self, self.kind), "timeout", timedelta())
+        return 4 * (2 * timeout + _CONNECTING) + _SLACK
+
+    @property
     def kind(self) -> str:
         """Which of the kinds it is."""
         return next(kind for kind in KINDS if getattr(self, kind) is not None)
-
-
-def _secret(value: SecretStr | None, file: Path | None) -> str:
-    return secret_in(file) if file is not None else (value.get_secret_value().strip() if value else "")

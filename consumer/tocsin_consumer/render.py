@@ -26,9 +26,12 @@ from tocsin_consumer.clock import local_time
 from tocsin_consumer.errors import RenderError
 from tocsin_consumer.go_template import go_hint
 from tocsin_consumer.inert import inert, shortened
-from tocsin_consumer.labels import LABELS, Language, duration
+from tocsin_consumer.labels import LABELS, Language, duration, zone_name
+from tocsin_consumer.notice import facts_of
 from tocsin_consumer.notification import Notification
 from tocsin_consumer.severity import severity
+from tocsin_consumer.wording import Words, words
+from tocsin_schemas.event import EventPayload
 
 #: How a value is made harmless where it is put.
 Escape = Callable[[str], str]
@@ -80,8 +83,10 @@ class View:
     #: critical, warning, info or recovered; then the same in the receiver's language.
     severity: str
     severity_label: str
-    #: Reason and object in one line.
+    #: Reason and object in one line; of a notice about a cluster, what it is about in the receiver's language.
     title: str
+    #: Labels and values of a notice about a cluster; empty for what Kubernetes says.
+    rows: tuple[tuple[str, str], ...]
     language: Language
     #: The built-in words of the language (labels.py).
     labels: Mapping[str, str]
@@ -96,6 +101,7 @@ class View:
         namespace, name, field = (inert(text or "") for text in (event.ns, event.name, event.field))
         reason, where = inert(event.reason), f"{namespace}/{name}" if namespace else name
         last_at = local_time(event.last, time_zone)
+        said = _words(event, time_zone, language) or Words(f"{reason} · {where}", inert(event.msg), ())
         return cls(
             cluster=event.cluster,
             namespace=namespace,
@@ -104,13 +110,13 @@ class View:
             object=where,
             reason=reason,
             type=inert(event.type),
-            message=inert(event.msg),
+            message=said.message,
             count=event.count,
             times=f"×{event.count}" if event.count > 1 else "",  # noqa: RUF001 - the sign, not the letter
             first_at=local_time(event.first, time_zone),
             last_at=last_at,
             received_at=notification.received_at.astimezone(time_zone),
-            zone=_zone(last_at),
+            zone=zone_name(last_at),
             delay=notification.delay if notification.delay >= _NOTICEABLE_DELAY else None,
             lasting=timedelta(seconds=event.last - event.first) if event.last > event.first else None,
             component=inert(event.from_ or ""),
@@ -120,16 +126,28 @@ class View:
             uid=inert(event.uid),
             severity=level,
             severity_label=LABELS[language][level],
-            title=f"{reason} · {where}",
+            title=said.title,
+            rows=said.rows,
             language=language,
             labels=LABELS[language],
             event=wire(notification),
         )
 
+    @property
+    def headline(self) -> str:
+        """The title with the kind of the object before it, unless the title says it."""
+        return self.title if self.rows else f"{self.kind} {self.title}"
+
     def with_message(self, limit: int) -> Self:
         """Return the same with a message of at most `limit` characters, wherever it is said."""
         message = shortened(self.message, limit)
         return replace(self, message=message, event={**self.event, "msg": message})
+
+
+def _words(event: EventPayload, time_zone: ZoneInfo, language: Language) -> Words | None:
+    """Return what a notice of our own says; None for an event."""
+    notice = facts_of(event)
+    return notice and words(*notice, time_zone, language=language)
 
 
 def wire(notification: Notification) -> dict[str, Any]:
@@ -211,14 +229,6 @@ def _explained(error: Exception) -> str:
     known = [field.name for field in fields(View)]
     close = difflib.get_close_matches(unknown[1], known, n=1)
     return f"{text}; did you mean {close[0]}?" if close else f"{text}; known here: {', '.join(known)}"
-
-
-def _zone(at: datetime) -> str:
-    minutes = int((at.utcoffset() or timedelta()).total_seconds() // 60)
-    hours, rest = divmod(abs(minutes), 60)
-    if not minutes:
-        return "UTC"
-    return f"UTC{'-' if minutes < 0 else '+'}{hours}" + (f":{rest:02}" if rest else "")
 
 
 def _container(field: str) -> str:

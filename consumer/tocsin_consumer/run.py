@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from tocsin_consumer.check import build_receivers
@@ -11,12 +11,17 @@ from tocsin_consumer.clock import Clock, utc_now
 from tocsin_consumer.deliver import Worker
 from tocsin_consumer.errors import StoreError
 from tocsin_consumer.feed import Feed
+from tocsin_consumer.health import Health
 from tocsin_consumer.inbox import MESSAGE_LIMIT, Arrival, Inbox
 from tocsin_consumer.intake import Intake
+from tocsin_consumer.job import Job, end
+from tocsin_consumer.metrics import Metrics, Sources
 from tocsin_consumer.pipeline import Pipeline
+from tocsin_consumer.receiver_settings import ReceiverSettings
 from tocsin_consumer.route import Route
 from tocsin_consumer.settings import ConsumerSettings
 from tocsin_consumer.store import Store
+from tocsin_consumer.watch import watch_jobs
 from tocsin_schemas.session import Session
 
 _log = logging.getLogger(__name__)
@@ -24,36 +29,12 @@ _log = logging.getLogger(__name__)
 #: How long each part may take to stop, within the 30 s that Kubernetes and systemd's usual settings grant.
 DRAIN_SECONDS: Final = 5.0
 DISCONNECT_SECONDS: Final = 5.0
-DELIVER_SECONDS: Final = 15.0
+DELIVER_SECONDS: Final = 12.0
+WATCH_SECONDS: Final = 3.0
 
 _LOOK_SECONDS: Final = 1.0
 _PURGE_EVERY_SECONDS: Final = 3600.0
 _PURGE_LIMIT: Final = 5000
-
-
-class _Job:
-    """A thread with one job, and the event that ends it."""
-
-    def __init__(self, name: str, run: Callable[[threading.Event], None], wake: Callable[[], None]) -> None:
-        self.name = name
-        self._stop = threading.Event()
-        self._wake = wake
-        self._thread = threading.Thread(target=run, args=(self._stop,), name=name, daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def is_alive(self) -> bool:
-        return self._thread.is_alive()
-
-    def ask_to_stop(self) -> None:
-        self._stop.set()
-        self._wake()
-
-    def join(self, timeout: float) -> bool:
-        """Wait for the end, and tell whether it came."""
-        self._thread.join(max(0.0, timeout))
-        return not self._thread.is_alive()
 
 
 class Consumer:
@@ -65,38 +46,44 @@ class Consumer:
 
     Raises:
         StoreError: the store cannot be used.
+        ListenError: nobody can listen at the address that is configured.
     """
 
     def __init__(self, settings: ConsumerSettings, *, clock: Clock = utc_now) -> None:
         self._settings = settings
         self._clock = clock
         self._store = Store(settings.store, exclusive=True)
+        self._metrics = Metrics()
         self._receivers = build_receivers(settings)
-        self._workers = {
-            configured.name: Worker(
-                self._receivers[configured.name], self._store, max_age=configured.max_age, clock=clock
-            )
-            for configured in settings.receivers
-        }
+        self._workers = {configured.name: self._worker(configured) for configured in settings.receivers}
         self._inbox = Inbox()
         self._intake = Intake(settings.topic_root, self._inbox, clock=clock)
         self._session = Session(
             settings.broker.connection(client_id=settings.client_id), self._intake, receive_maximum=MESSAGE_LIMIT
         )
         self.pipeline = Pipeline(
-            settings.topic_root, Route(settings.route), store=self._store, notify=self._wake_workers, clock=clock
+            settings.topic_root,
+            Route(settings.route),
+            rules=settings.presence.rules,
+            store=self._store,
+            notify=self._wake_workers,
+            clock=clock,
         )
-        feed = Feed(self._inbox, self.pipeline, acknowledge=self._acknowledge)
+        self._feed = Feed(
+            self._inbox, self.pipeline, acknowledge=self._acknowledge, uplink=lambda: self._intake.uplink
+        )
         self._deliver_jobs = [
-            _Job(f"deliver-{name}", worker.run, worker.wake) for name, worker in self._workers.items()
+            Job(f"deliver-{name}", worker.run, worker.wake) for name, worker in self._workers.items()
         ]
-        self._feed_job = _Job("pipeline", feed.run, self._inbox.wake)
-        self._session_job = _Job("mqtt", self._session.run, self._session.wake)
+        self._feed_job = Job("pipeline", self._feed.run, self._inbox.wake)
+        self._session_job = Job("mqtt", self._session.run, self._session.wake)
+        self._watch_jobs = list(watch_jobs(settings, self._health(), self._metrics))
         self._next_purge = time.monotonic()
 
     def start(self) -> None:
         """Start from the end to the beginning: who receives before who sends."""
         self._bury_orphans()
+        self.pipeline.expect(self._settings.presence.clusters)
         for job in self._jobs():
             job.start()
 
@@ -114,17 +101,42 @@ class Consumer:
         the next start.
         """
         self._intake.close()
-        clean = _end([self._feed_job], DRAIN_SECONDS)
+        end(self._watch_jobs, WATCH_SECONDS)  # nothing is lost by what they leave undone
+        clean = end([self._feed_job], DRAIN_SECONDS)
         # A session that hangs in an attempt to connect has nothing left to say.
-        clean = (_end([self._session_job], DISCONNECT_SECONDS) or not self._intake.connected) and clean
-        clean = _end(self._deliver_jobs, DELIVER_SECONDS) and clean
+        clean = (end([self._session_job], DISCONNECT_SECONDS) or self._intake.uplink is None) and clean
+        clean = end(self._deliver_jobs, DELIVER_SECONDS) and clean
         self._report()
         if clean:
             self._close()
         return clean
 
-    def _jobs(self) -> list[_Job]:
-        return [*self._deliver_jobs, self._feed_job, self._session_job]
+    def _jobs(self) -> list[Job]:
+        return [*self._deliver_jobs, self._feed_job, self._session_job, *self._watch_jobs]
+
+    def _worker(self, configured: ReceiverSettings) -> Worker:
+        return Worker(
+            self._receivers[configured.name],
+            self._store,
+            max_age=configured.max_age,
+            clock=self._clock,
+            observe=self._metrics.latency.labels(configured.name).observe,
+        )
+
+    def _health(self) -> Health:
+        """Return what judges all parts, which are measured as well from now on."""
+        self._metrics.measure(
+            Sources(self.pipeline, self._workers, self._inbox, self._intake, self._store), clock=self._clock
+        )
+        return Health(
+            threads=lambda: {job.name: job.is_alive() for job in self._jobs()},
+            workers={
+                self._workers[configured.name]: configured.patience for configured in self._settings.receivers
+            },
+            feed=self._feed,
+            intake=self._intake,
+            keepalive=self._settings.broker.keepalive,
+        )
 
     def _wake_workers(self, names: Collection[str]) -> None:
         for name in names:
@@ -158,17 +170,6 @@ class Consumer:
         for receiver in self._receivers.values():
             receiver.close()
         self._store.close()
-
-
-def _end(jobs: Sequence[_Job], seconds: float) -> bool:
-    """Stop `jobs` together, and tell whether all of them ended in time."""
-    for job in jobs:
-        job.ask_to_stop()
-    deadline = time.monotonic() + seconds
-    late = [job.name for job in jobs if not job.join(deadline - time.monotonic())]
-    if late:
-        _log.error("cut short, did not end within %g s: %s", seconds, ", ".join(late))
-    return not late
 
 
 def run(settings: ConsumerSettings, stop: threading.Event) -> int:

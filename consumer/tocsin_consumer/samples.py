@@ -5,7 +5,9 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
+from tocsin_consumer.notice import Facts, Notice, Reason
 from tocsin_consumer.notification import Notification
+from tocsin_consumer.wording import event_of
 from tocsin_schemas.event import EventPayload
 
 _NOW: Final = datetime(2026, 11, 23, 19, 18, 54, tzinfo=UTC)
@@ -166,8 +168,32 @@ _SAMPLES: Final[dict[str, tuple[int, int, dict[str, Any]]]] = {
 
 def samples(now: datetime = _NOW) -> Mapping[str, Notification]:
     """Return the samples by name, each as if it had arrived at `now` (aware)."""
-    named = ((name, _notification(name, number, now)) for number, name in enumerate(_SAMPLES, start=1))
-    return MappingProxyType(dict(named))
+    events = {name: _notification(name, number, now) for number, name in enumerate(_SAMPLES, start=1)}
+    notices = {
+        name: Notification(event_of(notice, uid=f"00000000-0000-4000-8000-{number:012}"), now)
+        for number, (name, notice) in enumerate(_notices(now).items(), start=len(events) + 1)
+    }
+    return MappingProxyType(events | notices)
+
+
+def _notices(now: datetime) -> dict[str, Notice]:
+    """Return what tocsin itself has to say about a cluster."""
+    at = int(now.timestamp())
+    offline = Facts(cause="status", offline_since=at - 300, last_heard=at - 1003)
+    silent = Facts(cause="silence", offline_since=at - 9000, last_heard=at - 9000)
+    online = Facts(offline_since=at - 8100, online_since=at - 60, away_seconds=8040, held=37, lost=0)
+    told = {
+        "cluster-offline": (Reason.OFFLINE, 300, offline),
+        "cluster-silent": (Reason.OFFLINE, 9000, silent),
+        "cluster-online": (Reason.ONLINE, 60, online),
+        "cluster-never-seen": (Reason.NEVER_SEEN, 300, Facts(expected_since=at - 300)),
+        "cluster-unstable": (Reason.UNSTABLE, 300, Facts(drops=4, hold_seconds=1800)),
+        "events-lost": (Reason.LOST, 60, Facts(lost=118, lost_in_outbox=100, lost_at_broker=18)),
+    }
+    return {
+        name: Notice(reason, "edge-042", 17, since=now - timedelta(seconds=ago), at=now, facts=facts)
+        for name, (reason, ago, facts) in told.items()
+    }
 
 
 def _notification(name: str, number: int, now: datetime) -> Notification:

@@ -11,17 +11,26 @@ from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, fie
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from tocsin_consumer.labels import Language
-from tocsin_consumer.receiver_fields import TimeZone
+from tocsin_consumer.presence import Rules
+from tocsin_consumer.receiver_fields import TimeZone, WebUrl, WebUrlFile, check_one_url, secret_of
 from tocsin_consumer.receiver_settings import ReceiverSettings
 from tocsin_schemas import configuration, logs, topics
 from tocsin_schemas.broker import BrokerSettings
-from tocsin_schemas.configuration import Document, Duration, Location, PatternField, Settings, TopicRoot
+from tocsin_schemas.configuration import (
+    ClusterField,
+    Document,
+    Duration,
+    Listen,
+    Location,
+    PatternField,
+    Settings,
+    TopicRoot,
+)
 
+_SECOND: Final = timedelta(seconds=1)
 _LATER: Final = "is not done by this version yet; remove the key"
 #: Keys of the design that would do nothing yet: a key that does nothing is never accepted.
 _PLANNED: Final = {
-    "presence": f"telling that a cluster is silent {_LATER}",
-    "http": f"serving metrics and probes {_LATER}",
     "inhibit": f"inhibition {_LATER}",
     "silences": f"silencing {_LATER}",
     **dict.fromkeys(("group_by", "group_wait", "group_interval", "repeat_interval"), f"grouping {_LATER}"),
@@ -78,6 +87,69 @@ class LogSettings(Settings):
     format: logs.Format = "text"
 
 
+class PresenceSettings(Settings):
+    """When a cluster counts as gone, and as back."""
+
+    offline_after: Duration = Field(
+        default=timedelta(minutes=5),
+        ge=_SECOND,
+        le=timedelta(days=7),
+        description="How long a cluster is offline before that is told.",
+    )
+    steady_after: Duration = Field(
+        default=timedelta(minutes=1),
+        le=timedelta(days=7),
+        description="How long it has to be back before that is told.",
+    )
+    silent_after: Duration = Field(
+        default=timedelta(minutes=150),
+        ge=_SECOND,
+        le=timedelta(days=7),
+        description="After how long without a word it counts as gone; producers report at least every hour.",
+    )
+    clusters: list[ClusterField] = Field(
+        default=[], description="Clusters that there should be: one that was never seen is told."
+    )
+
+    @property
+    def rules(self) -> Rules:
+        """The same, for the code that decides."""
+        return Rules(self.offline_after, self.steady_after, self.silent_after)
+
+    @field_validator("clusters")
+    @classmethod
+    def _check_repeated(cls, clusters: list[str]) -> list[str]:
+        _raise_any(((index,), text) for index, text in _repeated(clusters))
+        return clusters
+
+
+class HttpSettings(Settings):
+    """Where `/healthz`, `/readyz` and `/metrics` can be asked for; without this section nobody listens."""
+
+    listen: Listen = Field(description="Host and port, such as 127.0.0.1:8081.")
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        parts = urlsplit(f"//{self.listen}")
+        return str(parts.hostname), int(parts.port or 0)
+
+
+class HeartbeatSettings(Settings):
+    """What to request regularly while all is well, so that someone notices when the consumer is dead."""
+
+    url: WebUrl | None = Field(default=None, description="Such as https://hc-ping.com/<uuid>; better in a file.")
+    url_file: WebUrlFile | None = Field(default=None, validate_default=True)
+    every: Duration = Field(default=timedelta(minutes=1), ge=_SECOND, le=timedelta(days=1))
+
+    _one_url = field_validator("url_file")(check_one_url)
+
+    @property
+    def address(self) -> str:
+        """What to request; a secret."""
+        return secret_of(self.url, self.url_file)
+
+
 class ConsumerSettings(Settings):
     """The whole file. A field is checked after those above it, which it may refer to."""
 
@@ -91,8 +163,11 @@ class ConsumerSettings(Settings):
     )
     time_zone: TimeZone = ZoneInfo("UTC")
     language: Language = "en"
+    presence: PresenceSettings = PresenceSettings()
     receivers: list[ReceiverSettings] = Field(min_length=1)
     route: RouteSettings
+    http: HttpSettings | None = None
+    heartbeat: HeartbeatSettings | None = None
     log: LogSettings = LogSettings()
 
     @property

@@ -6,6 +6,7 @@ Source of the reasons: the kubelet, the node controller, node-problem-detector's
 from enum import StrEnum
 from typing import Final
 
+from tocsin_consumer.notice import Reason, facts_of
 from tocsin_schemas.event import EventPayload
 
 
@@ -46,6 +47,14 @@ _RECOVERED_ON_NODES: Final = frozenset(
         "NodeSchedulable",
     },
 )
+#: Of our own, about a whole cluster (notice.py).
+_ABOUT_CLUSTERS: Final = {
+    Reason.OFFLINE: Severity.CRITICAL,
+    Reason.NEVER_SEEN: Severity.CRITICAL,
+    Reason.UNSTABLE: Severity.WARNING,
+    Reason.LOST: Severity.WARNING,
+    Reason.ONLINE: Severity.RECOVERED,
+}
 #: Of type Normal, and trouble all the same: an image that cannot be pulled, addresses that run out, evictions.
 _NORMAL_BUT_WARNING: Final = frozenset(
     {
@@ -62,6 +71,9 @@ _NORMAL_BUT_WARNING: Final = frozenset(
 
 def severity(event: EventPayload) -> Severity:
     """Return how bad `event` is."""
+    notice = facts_of(event)
+    if notice is not None:
+        return _ABOUT_CLUSTERS[notice[0]]
     if event.kind == "Node" and event.reason in _CRITICAL_ON_NODES:
         return Severity.CRITICAL
     if event.type != "Normal" or event.reason in _NORMAL_BUT_WARNING:

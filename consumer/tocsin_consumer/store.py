@@ -11,9 +11,10 @@ behaves as a file does.
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 import sqlalchemy as sa
@@ -22,7 +23,9 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from tocsin_consumer import tables
 from tocsin_consumer.errors import PermanentError, StoreError
+from tocsin_consumer.losses import Loss
 from tocsin_consumer.notification import Notification
+from tocsin_consumer.presence import Link, Presence, Told
 from tocsin_consumer.sequence import Position
 from tocsin_consumer.store_lock import StoreLock
 from tocsin_consumer.tables import Milliseconds, dead_letters, deliveries, events
@@ -84,6 +87,14 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Backlog:
+    """How much waits for a receiver, and since when the oldest of it."""
+
+    waiting: int
+    oldest_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a try; `due_at` says when the next one is, if the delivery is still pending."""
 
@@ -128,6 +139,24 @@ _position = upsert(tables.positions)
 _set_position = _position.on_conflict_do_update(
     index_elements=["cluster"], set_={"boot": _position.excluded.boot, "seq": _position.excluded.seq}
 )
+_set_presence, _set_loss = (
+    upsert(table).on_conflict_do_update(
+        index_elements=["cluster"],
+        set_={column.name: sa.literal_column(f"excluded.{column.name}") for column in table.c},
+    )
+    for table in (tables.presences, tables.losses)
+)
+_waiting = (
+    sa.select(
+        deliveries.c.receiver, sa.func.count().label("waiting"), sa.func.min(deliveries.c.id).label("oldest")
+    )
+    .where(deliveries.c.state == _PENDING)
+    .group_by(deliveries.c.receiver)
+    .subquery()
+)
+_backlog = sa.select(_waiting.c.receiver, _waiting.c.waiting, deliveries.c.created_at.label("oldest_at")).join(
+    deliveries, deliveries.c.id == _waiting.c.oldest
+)
 _has_pending = sa.exists().where(deliveries.c.event == events.c.id, deliveries.c.state == _PENDING)
 _has_dead_letter = sa.exists().where(dead_letters.c.event == events.c.id)
 
@@ -148,6 +177,9 @@ class Store:
         Raises:
             StoreError: it cannot be opened, is in use, damaged, something else, or of a newer version.
         """
+        #: Transactions that were done, and that could not be.
+        self.commits = 0
+        self.failures = 0
         self._lock = threading.Lock()
         self._engine = sa.create_engine(
             url, poolclass=sa.StaticPool, connect_args={"check_same_thread": False, "timeout": 5.0}
@@ -187,15 +219,39 @@ class Store:
                 row.cluster: Position(row.boot, row.seq) for row in connection.execute(sa.select(tables.positions))
             }
 
+    def presences(self) -> list[Presence]:
+        """Return what is known about every cluster."""
+        with self._transaction() as connection:
+            return [
+                Presence(**{**row, "link": Link(row["link"]), "told": Told(row["told"])})
+                for row in connection.execute(sa.select(tables.presences)).mappings()
+            ]
+
+    def losses(self) -> list[Loss]:
+        """Return the losses that were noticed and are not told yet."""
+        with self._transaction() as connection:
+            return [Loss(**row) for row in connection.execute(sa.select(tables.losses)).mappings()]
+
     def record(
         self,
         entries: Sequence[Entry],
         dead: Sequence[DeadPayload],
         *,
         positions: Mapping[str, Position],
+        presences: Mapping[str, Presence | None] = MappingProxyType({}),
+        losses: Mapping[str, Loss | None] = MappingProxyType({}),
         now: datetime,
     ) -> None:
-        """Keep new events with the deliveries that they call for, dead letters and positions: all or nothing."""
+        """Keep all of this or nothing of it.
+
+        Args:
+            entries: new events, with the deliveries that they call for.
+            dead: dead letters.
+            positions: how far the producers of some clusters have come.
+            presences: what is known about some clusters; nothing more about those that are None.
+            losses: what was lost of some clusters; nothing that is to be told of those that are None.
+            now: when the deliveries begin to age.
+        """
         with self._transaction() as connection:
             if entries:
                 _insert_deliveries(connection, entries, _insert_events(connection, entries), now)
@@ -205,6 +261,8 @@ class Store:
                     _set_position,
                     [{"cluster": cluster, "boot": at.boot, "seq": at.seq} for cluster, at in positions.items()],
                 )
+            _keep(connection, tables.presences, _set_presence, presences)
+            _keep(connection, tables.losses, _set_loss, losses)
 
     def due(self, receiver: str, now: datetime, *, limit: int) -> list[Delivery]:
         """Return deliveries that may be tried now, oldest first, and of each event only the oldest state.
@@ -273,15 +331,10 @@ class Store:
             connection.execute(sa.delete(events).where(events.c.id.in_(ids)))
             return len(ids)
 
-    def pending(self) -> dict[str, int]:
-        """Return how many deliveries wait for each receiver."""
-        query = (
-            sa.select(deliveries.c.receiver, sa.func.count().label("waiting"))
-            .where(deliveries.c.state == "pending")
-            .group_by(deliveries.c.receiver)
-        )
+    def backlog(self) -> dict[str, Backlog]:
+        """Return what waits for each receiver that anything waits for."""
         with self._transaction() as connection:
-            return {row.receiver: row.waiting for row in connection.execute(query)}
+            return {row.receiver: Backlog(row.waiting, row.oldest_at) for row in connection.execute(_backlog)}
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
@@ -289,9 +342,11 @@ class Store:
         try:
             with self._lock, self._engine.begin() as connection:
                 yield connection
+            self.commits += 1
         except sa.exc.DatabaseError as error:
             if isinstance(error, _ABOUT_A_ROW):
                 raise
+            self.failures += 1
             raise StoreError(f"store {self._engine.url.database}: {error.orig}") from error
 
 
@@ -302,6 +357,21 @@ _ABOUT_A_ROW: Final = (sa.exc.DataError, sa.exc.IntegrityError, sa.exc.Programmi
 def _insert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
     if rows:
         connection.execute(sa.insert(table), rows)
+
+
+def _keep(
+    connection: sa.Connection,
+    table: sa.Table,
+    statement: sa.Insert,
+    states: Mapping[str, Presence | None] | Mapping[str, Loss | None],
+) -> None:
+    """Write down one state per cluster, and remove those that are None."""
+    rows = [asdict(state) for state in states.values() if state is not None]
+    gone = [cluster for cluster, state in states.items() if state is None]
+    if rows:
+        connection.execute(statement, rows)
+    if gone:
+        connection.execute(sa.delete(table).where(table.c.cluster.in_(gone)))
 
 
 def _insert_events(connection: sa.Connection, entries: Sequence[Entry]) -> list[int]:

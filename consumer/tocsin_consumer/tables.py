@@ -7,7 +7,9 @@ import sqlalchemy as sa
 
 from tocsin_consumer.errors import StoreError
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+#: Version 2 has more tables than version 1, and changes none of those.
+_KNOWN_VERSIONS: Final = ("1", "2")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -33,6 +35,7 @@ _Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 meta = sa.Table(
     "meta", metadata, sa.Column("key", sa.Text, primary_key=True), sa.Column("value", sa.Text, nullable=False)
 )
+_is_version: Final[sa.ColumnElement[bool]] = meta.c.key == "schema_version"
 events = sa.Table(
     "events",
     metadata,
@@ -78,6 +81,33 @@ positions = sa.Table(
     sa.Column("boot", sa.BigInteger, nullable=False),
     sa.Column("seq", sa.BigInteger, nullable=False),
 )
+#: presence.Presence, since version 2.
+presences = sa.Table(
+    "presences",
+    metadata,
+    sa.Column("cluster", sa.Text, primary_key=True),
+    sa.Column("link", sa.Text, nullable=False),
+    sa.Column("told", sa.Text, nullable=False),
+    sa.Column("since", Milliseconds, nullable=False),
+    sa.Column("due_at", Milliseconds),
+    sa.Column("boot", sa.BigInteger, nullable=False),
+    sa.Column("heard_at", Milliseconds),
+    sa.Column("away_since", Milliseconds),
+    sa.Column("drops", sa.BigInteger, nullable=False),
+    sa.Column("held", sa.BigInteger, nullable=False),
+    sa.Column("lost", sa.BigInteger, nullable=False),
+    sa.Column("lost_away", sa.BigInteger, nullable=False),
+)
+#: losses.Loss, since version 2.
+losses = sa.Table(
+    "losses",
+    metadata,
+    sa.Column("cluster", sa.Text, primary_key=True),
+    sa.Column("since", Milliseconds, nullable=False),
+    sa.Column("due_at", Milliseconds, nullable=False),
+    sa.Column("in_outbox", sa.BigInteger, nullable=False),
+    sa.Column("at_broker", sa.BigInteger, nullable=False),
+)
 
 
 def prepare(connection: Any, _record: object) -> None:
@@ -95,21 +125,21 @@ def begin(connection: sa.Connection) -> None:
 
 
 def migrate(connection: sa.Connection) -> None:
-    """Create the tables in an empty database, and refuse one that this version does not know.
+    """Create the tables in an empty database, add those that an older version lacks, and refuse a newer one.
 
     Raises:
-        StoreError: it holds something else, or is of another version.
+        StoreError: it holds something else, or is of a version that this one does not know.
     """
-    tables = set(sa.inspect(connection).get_table_names())
-    if not tables:
-        metadata.create_all(connection)
-        connection.execute(sa.insert(meta).values(key="schema_version", value=str(SCHEMA_VERSION)))
-        return
-    if "meta" not in tables:
-        raise StoreError(f"store {connection.engine.url.database}: holds tables of something else")
-    found = connection.execute(sa.select(meta.c.value).where(meta.c.key == "schema_version")).scalar()
-    if found != str(SCHEMA_VERSION):
+    name = connection.engine.url.database
+    present = sa.inspect(connection).get_table_names()
+    if present and "meta" not in present:
+        raise StoreError(f"store {name}: holds tables of something else")
+    found = connection.execute(sa.select(meta.c.value).where(_is_version)).scalar() if present else None
+    if present and found not in _KNOWN_VERSIONS:
         raise StoreError(
-            f"store {connection.engine.url.database}: has schema version {found}, "
-            f"and this version of tocsin knows {SCHEMA_VERSION}"
+            f"store {name}: has schema version {found}, and this version of tocsin knows {SCHEMA_VERSION}"
         )
+    if found != str(SCHEMA_VERSION):
+        metadata.create_all(connection)
+        connection.execute(sa.delete(meta).where(_is_version))
+        connection.execute(sa.insert(meta).values(key="schema_version", value=str(SCHEMA_VERSION)))

@@ -10,23 +10,28 @@ import sys
 import threading
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 from tocsin_producer.api import NETWORK_ERRORS, ApiClient
 from tocsin_producer.checkpoint import Checkpoint
-from tocsin_producer.database import Database, next_boot
-from tocsin_producer.errors import ApiError, StateError
+from tocsin_producer.database import Database, later_boot, next_boot
+from tocsin_producer.errors import ApiError, ListenError, StateError
 from tocsin_producer.filter import EventFilter, field_selectors
+from tocsin_producer.health import Health, Source
 from tocsin_producer.intake import Intake, Wire
 from tocsin_producer.link import Link
 from tocsin_producer.outbox import Outbox
 from tocsin_producer.plan import ApiServer, Plan, Replay
+from tocsin_producer.probes import ProbeServer
 from tocsin_producer.replay import ReplaySource
+from tocsin_producer.status import OwnStatus
+from tocsin_producer.tenure import Tenure
 from tocsin_producer.watch import Watch
 from tocsin_schemas import __version__
 from tocsin_schemas.logs import Format, Level, configure
-from tocsin_schemas.session import Session
+from tocsin_schemas.topics import status_topic
 
 _log = logging.getLogger("tocsin_producer")
 
@@ -35,21 +40,12 @@ _STOP_SECONDS: Final = 5.0
 CLEAN, CUT_SHORT, UNUSABLE = 0, 1, 2
 
 
-class Source(Protocol):
-    """Where events come from, in a thread of its own."""
-
-    def run(self, stop: threading.Event) -> None:
-        """Feed the intake until `stop` is set."""
-
-    def abort(self) -> None:
-        """End a wait early; called from another thread."""
-
-
 class Agent:
     """One run of the producer: event sources → intake → outbox → link.
 
     Raises:
         StateError: the outbox file cannot be used.
+        ListenError: probes cannot be served where they should be.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -64,34 +60,52 @@ class Agent:
             max_messages=plan.outbox_max_messages,
             max_bytes=plan.outbox_max_bytes,
         )
-        boot = next_boot(self._database)
-        self._link = Link(self._outbox, topic_root=plan.topic_root, cluster=plan.cluster, boot=boot)
-        self._session = Session(plan.broker, self._link, will=self._link.will())
+        self._database.on_damage = self._fail
+        topic = status_topic(plan.topic_root, plan.cluster)
+        self._tenure = Tenure(
+            plan.broker,
+            self._stop,
+            cluster=plan.cluster,
+            status_topic=topic,
+            later_boot=partial(later_boot, self._database),
+        )
+        self._link = Link(
+            self._outbox,
+            OwnStatus(plan.cluster, next_boot(self._database), self._outbox),
+            status_topic=topic,
+            leave=self._tenure.leave,
+        )
         self._intake = Intake(
             self._database,
             self._checkpoint,
             self._outbox,
             event_filter=EventFilter(plan.include, plan.exclude),
             wire=Wire(plan.topic_root, plan.cluster, plan.message_limit),
-            wake=self._session.wake,
+            wake=self._tenure.wake,
         )
+        self._health = Health(plan.cluster, self._database, self._intake, self._outbox, self._link, self._tenure)
+        self._probes = ProbeServer(plan.http_listen, self._health.pages()) if plan.http_listen else None
 
     def run(self) -> int:
         """Run until `stop` is called and return the exit code; the calling thread holds the session."""
         sources = self._make_sources()
         threads = [self._start(source, index) for index, source in enumerate(sources)]
-        self._session.run(self._stop)
+        self._health.watches = list(zip(sources, threads, strict=True))
+        if self._probes is not None:
+            self._probes.start()
+        self._tenure.run(self._link)
         deadline = time.monotonic() + _STOP_SECONDS
         while any(thread.is_alive() for thread in threads) and time.monotonic() < deadline:
             for source in sources:  # again: one that was just about to connect had nothing to abort
                 source.abort()
             threads[0].join(0.05)
+        if self._probes is not None:
+            self._probes.close()
         return self._finish(hanging=[thread.name for thread in threads if thread.is_alive()])
 
     def stop(self) -> None:
         """End the run; safe in a signal handler."""
-        self._stop.set()
-        self._session.wake()
+        self._tenure.stop()
 
     def _make_sources(self) -> list[Source]:
         source = self._plan.source
@@ -122,14 +136,18 @@ class Agent:
             source.run(self._stop)
         except Exception:  # noqa: BLE001 - the top of the thread
             _log.exception("no events can come any more")
-            self._failed = True
-            self.stop()
+            self._fail()
+
+    def _fail(self) -> None:
+        """End this run, which only a new one can mend."""
+        self._failed = True
+        self.stop()
 
     def _learn_version(self, client: ApiClient) -> None:
-        if self._link.kubernetes_version is None:
+        if self._link.status.kubernetes_version is None:
             try:
-                self._link.kubernetes_version = str(client.get("/version")["gitVersion"])
-                self._session.wake()
+                self._link.status.kubernetes_version = str(client.get("/version")["gitVersion"])
+                self._tenure.wake()
             except (ApiError, KeyError, *NETWORK_ERRORS):
                 _log.debug("the API server does not tell its version", exc_info=True)
 
@@ -176,7 +194,7 @@ def main(arguments: list[str]) -> int:
     _log.info("tocsin-producer %s for cluster %s", __version__, plan.cluster)
     try:
         agent = Agent(plan)
-    except StateError as error:
+    except (StateError, ListenError) as error:
         _log.error("%s", error)
         return UNUSABLE
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -9,7 +9,8 @@ import json
 import socket
 import ssl
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,8 @@ from tocsin_producer.plan import ApiServer
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 #: A request that is not a watch has to be answered within this time.
 READ_TIMEOUT_SECONDS: Final = 60.0
+#: However slowly its answer comes, it has to end within this time.
+ANSWER_SECONDS: Final = 300.0
 #: etcd refuses objects of more than 1.5 MiB, so a longer line is not one.
 LINE_LIMIT: Final = 4 * 1024**2
 _BODY_LIMIT: Final = 64 * 1024**2
@@ -34,11 +37,18 @@ NETWORK_ERRORS: Final = (OSError, http.client.HTTPException)
 class ApiClient:
     """One connection to the API server, for one thread; `abort` alone may be called from another."""
 
-    def __init__(self, server: ApiServer) -> None:
+    def __init__(self, server: ApiServer, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._server = server
         self._url = urlsplit(server.url)
         self._tls = _tls_context(server) if self._url.scheme == "https" else None
         self._connection: http.client.HTTPConnection | None = None
+        self._contact_at: float | None = None
+
+    @property
+    def contact_seconds(self) -> float | None:
+        """For how long the server has said nothing; None if it never has."""
+        return None if self._contact_at is None else self._clock() - self._contact_at
 
     def get(self, path: str, query: Mapping[str, str | int] | None = None) -> dict[str, Any]:
         """Return the JSON object that the server answers with.
@@ -48,11 +58,32 @@ class ApiClient:
             OSError, http.client.HTTPException: no whole answer.
         """
         response = self._request(path, query or {}, READ_TIMEOUT_SECONDS)
-        body = response.read(_BODY_LIMIT)
-        if not response.isclosed():
+        try:
+            body = self._read(response)
+        except BaseException:
             self.close()
-            raise ApiError(response.status, f"answer of more than {_BODY_LIMIT} bytes")
+            raise
         return _json_object(body, response.status)
+
+    def _read(self, response: http.client.HTTPResponse) -> bytes:
+        deadline = self._clock() + ANSWER_SECONDS
+        body = bytearray()
+        while some := self._receive(response):
+            body += some
+            if len(body) > _BODY_LIMIT:
+                raise ApiError(response.status, f"answer of more than {_BODY_LIMIT} bytes")
+            if self._clock() > deadline:
+                raise TimeoutError(f"the answer did not end within {ANSWER_SECONDS:.0f} s")
+        if response.length:
+            raise http.client.IncompleteRead(bytes(body), response.length)
+        response.close()  # its connection serves the next request
+        return bytes(body)
+
+    def _receive(self, response: http.client.HTTPResponse) -> bytes:
+        """Return what has come, nothing at the end, and note that the server is there."""
+        some = response.read1(_READ_SIZE)
+        self._contact_at = self._clock()
+        return some
 
     def stream(self, path: str, query: Mapping[str, str | int], *, timeout: float) -> Iterator[bytes]:
         """Return the lines of a watch until the server ends it; one of more than `LINE_LIMIT` bytes as empty.
@@ -63,7 +94,8 @@ class ApiClient:
             ApiError: a failure, as the server tells it; ExpiredError for a 410.
             OSError, http.client.HTTPException: the connection broke off.
         """
-        return _lines(self._request(path, query, timeout))
+        response = self._request(path, query, timeout)
+        return _lines(lambda: self._receive(response))
 
     def _request(self, path: str, query: Mapping[str, str | int], timeout: float) -> http.client.HTTPResponse:
         connection = self._connect()
@@ -79,6 +111,7 @@ class ApiClient:
         except BaseException:
             self.close()
             raise
+        self._contact_at = self._clock()
         if response.status != http.client.OK:
             raise self._failure(response)
         return response
@@ -161,10 +194,10 @@ def _json_object(body: bytes, status: int) -> dict[str, Any]:
     return value
 
 
-def _lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
+def _lines(receive: Callable[[], bytes]) -> Iterator[bytes]:
     """Split what comes into lines (`HTTPResponse.readline` takes minutes for a long one)."""
     begun = bytearray()
-    while some := response.read1(_READ_SIZE):
+    while some := receive():
         *ends, rest = some.split(b"\n")
         for end in ends:
             begun += end

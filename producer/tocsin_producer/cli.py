@@ -64,6 +64,7 @@ def check(config: Path, kubeconfig: Path | None, context: str | None) -> None:
     click.echo(f"cluster     {settings.cluster}")
     click.echo(f"broker      {settings.broker.url} as {settings.broker.username or settings.cluster}")
     click.echo(f"outbox      {settings.outbox.path or 'in memory'}")
+    click.echo(f"probes      {settings.http.listen or 'none'}")
     for selector in field_selectors([rule.rule() for rule in settings.events.include]):
         click.echo(f"watch       {selector or 'all Events'}")
     click.echo(f"{config} is fine")
@@ -84,6 +85,7 @@ def make_plan(settings: ProducerSettings, source: ApiServer | Replay) -> Plan:
         outbox_max_messages=settings.outbox.max_messages,
         outbox_max_bytes=settings.outbox.max_bytes,
         message_limit=settings.message_limit,
+        http_listen=settings.http.listen,
         log_level=settings.log.level,
         log_format=settings.log.format,
         command=[sys.executable, "-m", "tocsin_producer", *sys.argv[1:]],

@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +14,7 @@ from tocsin_producer.errors import StateError
 _log = logging.getLogger(__name__)
 
 #: Raised with every change of the tables; state of another version is set aside.
-_SCHEMA_VERSION: Final = 1
+_SCHEMA_VERSION: Final = 2
 
 _SCHEMA: Final = """
 CREATE TABLE outbox (
@@ -24,7 +24,8 @@ CREATE TABLE outbox (
     severity INTEGER NOT NULL,
     topic TEXT NOT NULL,
     payload TEXT NOT NULL,
-    size INTEGER NOT NULL
+    size INTEGER NOT NULL,
+    put_at REAL NOT NULL
 );
 CREATE INDEX outbox_least_severe ON outbox (severity, position);
 CREATE TABLE seen (
@@ -37,8 +38,18 @@ CREATE TABLE numbers (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROW
 """
 
 # The write-ahead log makes a commit survive kill -9. After a power cut the last commits may be gone, all of a
-# commit or nothing of it: the list at the next start tells those events again.
-_PRAGMAS: Final = ("journal_mode = WAL", "synchronous = NORMAL", "cache_size = -512", "temp_store = MEMORY")
+# commit or nothing of it: the list at the next start tells those events again. The lock is held as long as the
+# process lives, so that no other producer uses the same file.
+_PRAGMAS: Final = (
+    "locking_mode = EXCLUSIVE",
+    "journal_mode = WAL",
+    "synchronous = NORMAL",
+    "cache_size = -512",
+    "temp_store = MEMORY",
+)
+#: How long a predecessor may take to let go of the file.
+_LOCK_SECONDS: Final = 10.0
+_DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 class Database:
@@ -48,13 +59,24 @@ class Database:
         path: the file, or None for memory. A file that is no usable database is renamed and begun anew: what it
             held is listed again from the API server as far as that still has it.
 
+    `trouble` says why nothing can be written, as long as that is so; `on_damage` is called when the file turns out
+    to be damaged, which only a new start can mend.
+
     Raises:
-        StateError: the file cannot be made or opened.
+        StateError: the file cannot be made or opened, or another process uses it.
     """
 
-    def __init__(self, path: Path | None, *, now: Callable[[], float] = time.time) -> None:
-        self._lock = threading.RLock()
-        self._connection = _open(path, now)
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        now: Callable[[], float] = time.time,
+        lock_seconds: float = _LOCK_SECONDS,
+    ) -> None:
+        self.lock = threading.RLock()
+        self.trouble: str | None = None
+        self.on_damage: Callable[[], None] = lambda: None
+        self._connection = _open(path, now=now, lock_seconds=lock_seconds)
         self._on_rollback: list[Callable[[], None]] = []
 
     def on_rollback(self, recount: Callable[[], None]) -> None:
@@ -64,24 +86,55 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Hold the database for one transaction: all of it is kept or nothing."""
-        with self._lock:
+        """Hold the database for one transaction: all of it is kept or nothing.
+
+        Raises:
+            StateError: the file is damaged; a new start sets it aside.
+            sqlite3.Error: it cannot be written just now; `trouble` says why until it can.
+        """
+        with self.lock:
             if self._connection.in_transaction:  # within another transaction of this thread
                 yield self._connection
                 return
-            self._connection.execute("BEGIN IMMEDIATE")
             try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                self._roll_back()
+                with self._committing():
+                    yield self._connection
+            except sqlite3.Error as error:
+                self._note_trouble(error)
                 raise
+
+    @contextmanager
+    def _committing(self) -> Iterator[None]:
+        before = self._connection.total_changes
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+        if self._connection.total_changes > before:
+            self._note_recovery()
 
     def _roll_back(self) -> None:
         if self._connection.in_transaction:  # if not, SQLite itself has: a full disk does that
             self._connection.execute("ROLLBACK")
         for recount in self._on_rollback:
             recount()
+
+    def _note_trouble(self, error: sqlite3.Error) -> None:
+        """Say once that nothing can be written."""
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE:
+            self.on_damage()
+            raise StateError(f"the state file is damaged ({error}); it is set aside at the next start") from error
+        if self.trouble is None:
+            _log.error("the state cannot be written: %s; no event is taken until it can, and none is lost", error)
+        self.trouble = str(error)
+
+    def _note_recovery(self) -> None:
+        if self.trouble is not None:
+            _log.info("the state can be written again")
+        self.trouble = None
 
     def number(self, name: str) -> int:
         """Return a number that was kept, 0 if it never was."""
@@ -96,7 +149,7 @@ class Database:
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
+        with self.lock:
             self._connection.close()
 
 
@@ -110,25 +163,38 @@ def next_boot(database: Database, *, now: Callable[[], float] = time.time) -> in
     return boot
 
 
-def _open(path: Path | None, now: Callable[[], float]) -> sqlite3.Connection:
+def later_boot(database: Database, than: int) -> int:
+    """Return a number that is higher than `than`, and keep it if that is possible: this boot can do without."""
+    with suppress(sqlite3.Error):
+        database.keep_number("boot", than + 1)
+    return than + 1
+
+
+def _open(path: Path | None, *, now: Callable[[], float], lock_seconds: float) -> sqlite3.Connection:
     if path is None:
-        return _connect(":memory:")
+        return _connect(":memory:", lock_seconds)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return _connect(str(path))
+        return _connect(str(path), lock_seconds)
     except sqlite3.OperationalError as error:
-        raise StateError(f"cannot open {path}: {error}") from error
+        raise StateError(f"cannot open {path}: {_explain(error)}") from error
     except OSError as error:
         raise StateError(f"cannot open {path}: {error.strerror}") from error
     except sqlite3.DatabaseError as error:
         aside = path.with_name(f"{path.name}.unusable-{int(now())}")
         _log.error("%s cannot be used (%s); set aside as %s and begun anew", path, error, aside.name)
         _set_aside(path, aside)
-        return _connect(str(path))
+        return _connect(str(path), lock_seconds)
 
 
-def _connect(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+def _explain(error: sqlite3.OperationalError) -> str:
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+        return "another process uses it; each producer needs a file of its own"
+    return str(error)
+
+
+def _connect(path: str, lock_seconds: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=lock_seconds)
     try:
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
@@ -150,6 +216,8 @@ def _prepare(connection: sqlite3.Connection) -> None:
 
 
 def _set_aside(path: Path, aside: Path) -> None:
+    """Rename a database and its log; what was committed last may be in the log alone."""
     path.rename(aside)
     for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))

@@ -35,3 +35,7 @@ class ApiError(ProducerError):
 
 class ExpiredError(ApiError):
     """410: the resource version or the continue token is too old; only a new list helps."""
+
+
+class ListenError(ProducerError):
+    """Probes cannot be served at the address given; the text says why."""

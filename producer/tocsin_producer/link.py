@@ -1,122 +1,289 @@
 """The producer's end of the MQTT session: a small window from the outbox to the broker, and the status."""
 
 import logging
+import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from tocsin_producer.outbox import Message, Outbox
-from tocsin_producer.payload import numbered, status_payload
-from tocsin_schemas import __version__
+from tocsin_producer.payload import numbered
+from tocsin_producer.rivalry import Rivalry, Standing, Verdict
+from tocsin_producer.status import OwnStatus
+from tocsin_producer.suspects import Suspects
 from tocsin_schemas.backoff import backoff_seconds
 from tocsin_schemas.session import Connection, Received, Will
-from tocsin_schemas.topics import status_topic
 
 _log = logging.getLogger(__name__)
 
-#: Losses are told at most this often: in a storm each is followed by another.
-STATUS_PAUSE_SECONDS: Final = 60.0
 #: How many messages are handed over before the first of them is acknowledged: below every broker's limit.
 WINDOW: Final = 16
+#: How long a reconnecting producer waits for the status that is retained, before it tells its own.
+LOOK_SECONDS: Final = 5.0
+#: When the state cannot be written, it is tried again after this time.
+STATE_PAUSE_SECONDS: Final = 10.0
 
 
 @dataclass(slots=True)
 class LinkCounters:
-    """What became of events on the link; bytes are those of their topics and payloads, again after a break."""
+    """What became of events on the link, and what it took.
+
+    Bytes are those of topics and payloads of events and statuses, again after a break. `unheard` are events that
+    the broker took although nobody subscribes to them (told by MQTT 5 only).
+    """
 
     published: int = 0
     refused: int = 0
+    unheard: int = 0
+    connections: int = 0
     bytes: int = 0
 
 
 class Link:
-    """Handler of the session (`tocsin_schemas.session.Handler`)."""
+    """Handler of the session (`tocsin_schemas.session.Handler`).
+
+    Args:
+        status_topic: where the producer's status is told.
+        leave: called when the session has to end, see `outdated_by` and `superseded_by`.
+    """
 
     def __init__(
         self,
         outbox: Outbox,
+        status: OwnStatus,
         *,
-        topic_root: str,
-        cluster: str,
-        boot: int,
+        status_topic: str,
+        leave: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
-        now: Callable[[], float] = time.time,
     ) -> None:
         self._outbox = outbox
-        self._cluster = cluster
-        self._status_topic = status_topic(topic_root, cluster)
-        self._boot = boot
+        self._status_topic = status_topic
+        self._leave = leave
         self._clock = clock
-        self._since = int(now())
         self._seq = 0
         self._in_flight: dict[int, Message] = {}
         self._statuses: set[int] = set()
-        self._told_lost = 0
-        self._told_version: str | None = None
-        self._told_at = -STATUS_PAUSE_SECONDS
+        self._delivered: deque[Message] = deque()
+        self._suspects = Suspects(clock)
         self._refusals = 0
-        self._resume_at = 0.0
-        self.kubernetes_version: str | None = None
+        self._unheard_streak = 0
+        self._resume_at = self._settle_at = 0.0
+        self._rivalry = Rivalry(status.boot)
+        self._has_warned = False
+        self._look_until: float | None = None
+        self._can_look: bool | None = None
+        self._has_said_goodbye = False
+        #: Whether we have looked in this connection and nothing has come of it yet.
+        self._looks_in_vain = False
+        self.status = status
         self.counters = LinkCounters()
+        self.is_connected = False
+        #: The boot of an earlier producer that ours has to be later than.
+        self.outdated_by: int | None = None
+        #: The boot of another producer that has taken our place.
+        self.superseded_by: int | None = None
+
+    def begin_boot(self, boot: int) -> None:
+        """Go on as a later boot, in a new connection with a new will."""
+        self.status.boot = boot
+        self._rivalry = Rivalry(boot)
+        self._seq = 0
+        self._has_warned = False
+        self.outdated_by = self.superseded_by = None
 
     def will(self) -> Will:
         """Return what the broker says for us when we break off."""
-        return Will(self._status_topic, self._status("offline"))
+        return Will(self._status_topic, self.status.payload("offline"))
 
     def on_connected(self, connection: Connection, *, session_present: bool) -> None:  # noqa: ARG002
-        """Tell that we are there."""
-        self._tell_status(connection, "online")
+        """Tell that we are there; but if we have told it before, look first whether another has told since."""
+        self.counters.connections += 1
+        self.is_connected = True
+        self._has_said_goodbye = False
+        # Some brokers answer a forbidden subscription by hanging up: after one in vain, connect once without.
+        self._looks_in_vain = self._can_look is not False and not self._looks_in_vain
+        if self._looks_in_vain:
+            connection.look(self._status_topic)
+        if self._looks_in_vain and self._rivalry.has_told:
+            self._look_until = self._clock() + LOOK_SECONDS
+        else:
+            self._tell_status(connection, "online")
 
     def on_disconnected(self, reason: str) -> None:  # noqa: ARG002 - the session logs it
         """Whatever was under way has to be handed over again."""
+        self.is_connected = False
+        self._look_until = None
+        under_way = list(self._in_flight.values())
         self._in_flight.clear()
         self._statuses.clear()
-        self._outbox.put_all_back()
+        self._outbox.put_all_back(but=[message.uid for message in self._delivered])
+        if under_way and not self._is_leaving:
+            self._note_break(under_way[0], alone=len(under_way) == 1)
+
+    def _note_break(self, oldest: Message, *, alone: bool) -> None:
+        """Suspect the oldest message under way, and give it up if it was suspected often enough."""
+        if self._suspects.note_break(oldest.uid, oldest.size, alone=alone):
+            _log.error("gave up %s: the broker hung up each time it came (%d bytes)", oldest.topic, oldest.size)
+            with suppress(sqlite3.Error):  # it is tried again, and given up when that can be written
+                self._outbox.give_up(oldest)
 
     def on_message(self, connection: Connection, message: Received) -> None:
-        """Acknowledge what nobody asked for: we subscribe to nothing."""
+        """Judge a status of our cluster; acknowledge what nobody asked for."""
         connection.acknowledge(message)
-
-    def on_turn(self, connection: Connection) -> None:
-        """Hand over what waits, as far as the window is open."""
-        if self._clock() < self._resume_at:
+        if message.topic != self._status_topic or self._is_leaving:
             return
-        for message in self._outbox.take(WINDOW - len(self._in_flight)):
-            self._hand_over(connection, message)
-        if self._has_news():
+        self._can_look = True
+        found = Standing.read(message.payload)
+        if found is not None:
+            self._heed(self._rivalry.judge(found, retained=message.retained), found.boot)
+        if self._look_until is not None and message.retained and not self._is_leaving:
+            self._look_until = None
             self._tell_status(connection, "online")
 
-    def on_acknowledged(self, connection: Connection, mid: int, refusal: str | None) -> None:  # noqa: ARG002
+    def _heed(self, verdict: Verdict, boot: int) -> None:
+        match verdict:
+            case Verdict.OUTDATED:
+                self.outdated_by = boot
+                self._leave()
+            case Verdict.SUPERSEDED:
+                self.superseded_by = boot
+                self._leave()
+            case Verdict.RIVAL if not self._has_warned:
+                self._has_warned = True
+                _log.warning(
+                    "another producer speaks on %s, of an earlier boot (%d) than ours (%d): it should step back",
+                    self._status_topic,
+                    boot,
+                    self.status.boot,
+                )
+
+    @property
+    def _is_leaving(self) -> bool:
+        return self.outdated_by is not None or self.superseded_by is not None
+
+    def on_turn(self, connection: Connection) -> float | None:
+        """Hand over what waits, as far as the window is open."""
+        if self._is_leaving or self._has_said_goodbye:
+            return None
+        if self._look_until is not None:
+            if (left := self._look_until - self._clock()) > 0:
+                return left
+            self._end_look(connection)
+        self._settle()
+        if self._clock() >= self._resume_at:
+            self._hand_over_waiting(connection)
+        if not self.status.due_seconds():
+            self._tell_status(connection, "online")
+        return self._rest_seconds()
+
+    def _end_look(self, connection: Connection) -> None:
+        """Go on without what we looked for: it is not there, or not for us to read."""
+        self._look_until = None
+        if self._can_look is None:
+            self._can_look = False
+            _log.warning(
+                "cannot read %s: a second producer for this cluster would not be noticed; let the account read it",
+                self._status_topic,
+            )
+        self._tell_status(connection, "online")
+
+    def _settle(self) -> None:
+        """Take out of the outbox what the broker has; until that can be written it stays under way."""
+        if self._clock() < self._settle_at:
+            return
+        try:
+            while self._delivered:
+                self._outbox.acknowledge(self._delivered[0])
+                self._delivered.popleft()
+        except sqlite3.Error:  # the database has said it
+            self._settle_at = self._resume_at = self._clock() + STATE_PAUSE_SECONDS
+
+    def _hand_over_waiting(self, connection: Connection) -> None:
+        try:
+            for message in self._outbox.take(WINDOW - len(self._in_flight), leave=self._suspects.uids):
+                self._hand_over(connection, message)
+            if not self._in_flight and not self._statuses:
+                self._try_suspect(connection)
+        except sqlite3.Error:
+            self._resume_at = self._clock() + STATE_PAUSE_SECONDS
+
+    def _try_suspect(self, connection: Connection) -> None:
+        """Hand over one message that may be what connections end on, and nothing beside it."""
+        uid = self._suspects.due()
+        if uid is None:
+            return
+        message = self._outbox.take_only(uid)
+        if message is None:
+            self._suspects.forget(uid)
+        else:
+            self._hand_over(connection, message)
+
+    def _rest_seconds(self) -> float:
+        """Return when there will be something to do that no message and no acknowledgement announces."""
+        due = [self.status.due_seconds()]
+        if self._resume_at > self._clock():
+            due.append(self._resume_at - self._clock())
+        elif not self._in_flight and (seconds := self._suspects.due_seconds()) is not None:
+            due.append(seconds)
+        return min(due)
+
+    def on_acknowledged(self, connection: Connection, mid: int, refusal: str | None) -> None:
         """Let a message go that the broker has taken; keep one that it refused."""
-        self._statuses.discard(mid)
+        self._looks_in_vain = False
         message = self._in_flight.pop(mid, None)
         if refusal is not None:
             self._back_off(refusal)
-        if message is None:
-            return
-        if refusal is None:
-            self._refusals = 0
-            self.counters.published += 1
-            self._outbox.acknowledge(message)
-        else:
+        if mid in self._statuses:
+            self._statuses.remove(mid)
+            if refusal is None:
+                self._rivalry.note_told()
+        elif message is not None and refusal is not None:
             self.counters.refused += 1
             self._outbox.put_back(message)
+        elif message is not None:
+            self._note_published(message, unheard=connection.was_unheard(mid))
+
+    def _note_published(self, message: Message, *, unheard: bool) -> None:
+        self._refusals = 0
+        self.counters.published += 1
+        self._count_unheard(message) if unheard else self._forget_unheard()
+        self._suspects.note_taken(message.uid, message.size)
+        self._delivered.append(message)
+        self._settle()
+
+    def _count_unheard(self, message: Message) -> None:
+        """For MQTT this is a success; a person has to hear of it, once per streak."""
+        self.counters.unheard += 1
+        self._unheard_streak += 1
+        if self._unheard_streak == 1:
+            _log.warning("nobody subscribes to %s: the broker took an event that nobody gets", message.topic)
+
+    def _forget_unheard(self) -> None:
+        if self._unheard_streak:
+            _log.info("events are heard again, after %d that were not", self._unheard_streak)
+        self._unheard_streak = 0
 
     def on_stopping(self, connection: Connection) -> None:
         """Say goodbye ourselves, so that the status is true before the will could be."""
-        self._tell_status(connection, "offline")
+        self._look_until = None
+        self._has_said_goodbye = True
+        if not self._is_leaving:
+            self._tell_status(connection, "offline")
 
     def is_idle(self) -> bool:
-        """Whether the broker has everything."""
-        return not self._outbox.waiting and not self._statuses
+        """Whether the broker has everything, or somebody else will bring it."""
+        waits = self._outbox.waiting and not self._has_said_goodbye
+        return self._is_leaving or not (waits or self._statuses)
 
     def _hand_over(self, connection: Connection, message: Message) -> None:
         self._seq += 1
-        payload = numbered(message.payload, boot=self._boot, seq=self._seq)
+        payload = numbered(message.payload, boot=self.status.boot, seq=self._seq)
         try:
             mid = connection.publish(message.topic, payload)
-        except ValueError as error:  # a topic or a size that MQTT itself cannot carry
+        except ValueError as error:  # a topic or a size that MQTT itself or this broker cannot carry
             _log.error("gave up %s: %s", message.topic, error)
             self._outbox.give_up(message)
             return
@@ -130,25 +297,8 @@ class Link:
         log = _log.warning if self._refusals == 1 else _log.debug
         log("the broker refuses messages: %s; is %s allowed to write?", refusal, self._status_topic)
 
-    def _has_news(self) -> bool:
-        """Whether the status that was told last is not true any more."""
-        if self.kubernetes_version != self._told_version:
-            return True
-        return self._outbox.lost > self._told_lost and self._clock() >= self._told_at + STATUS_PAUSE_SECONDS
-
     def _tell_status(self, connection: Connection, state: str) -> None:
-        self._told_lost, self._told_version = self._outbox.lost, self.kubernetes_version
-        self._told_at = self._clock()
-        self._statuses.add(connection.publish(self._status_topic, self._status(state), retain=True))
-
-    def _status(self, state: str) -> bytes:
-        return status_payload(
-            self._cluster,
-            state,
-            boot=self._boot,
-            since=self._since,
-            version=__version__,
-            k8s=self.kubernetes_version,
-            waiting=self._outbox.waiting,
-            lost=self._outbox.lost,
-        )
+        payload = self.status.payload(state)
+        self._statuses.add(connection.publish(self._status_topic, payload, retain=True))
+        self.status.note_told()
+        self.counters.bytes += len(self._status_topic.encode()) + len(payload)

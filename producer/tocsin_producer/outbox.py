@@ -6,12 +6,16 @@ Of one Event at most one state is under way, so that its counts cannot overtake 
 
 import json
 import sqlite3
+import time
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, get_args
 
 from tocsin_producer.database import Database
 
-_LOST: Final = "lost"
+#: Why a message had to go: there was no room for it, or no broker takes its size or its topic.
+LossReason = Literal["room", "size"]
+LOSS_REASONS: Final[tuple[LossReason, ...]] = get_args(LossReason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +37,28 @@ class Message:
 class Outbox:
     """The messages that the broker has not acknowledged yet."""
 
-    def __init__(self, database: Database, *, max_messages: int, max_bytes: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        max_messages: int,
+        max_bytes: int,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._database = database
         self._max_messages = max_messages
         self._max_bytes = max_bytes
+        self._now = now
         self._under_way: set[str] = set()
-        self._messages = self._bytes = self._lost = 0
+        self._messages = self._bytes = 0
+        self._losses: dict[str, int] = dict.fromkeys(LOSS_REASONS, 0)
         database.on_rollback(self._recount)
 
     def _recount(self) -> None:
         with self._database.transaction() as connection:
             row = connection.execute("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM outbox").fetchone()
         self._messages, self._bytes = row
-        self._lost = self._database.number(_LOST)
+        self._losses = {reason: self._database.number(_kept(reason)) for reason in LOSS_REASONS}
 
     @property
     def waiting(self) -> int:
@@ -53,9 +66,25 @@ class Outbox:
         return self._messages
 
     @property
+    def bytes(self) -> int:
+        """How much room they take up."""
+        return self._bytes
+
+    @property
     def lost(self) -> int:
-        """How many messages had to go for want of room since this state began."""
-        return self._lost
+        """How many messages had to go since this state began."""
+        return sum(self._losses.values())
+
+    @property
+    def losses(self) -> Mapping[str, int]:
+        """How many messages had to go, by reason."""
+        return self._losses
+
+    def oldest_seconds(self) -> float:
+        """Return for how long the oldest message has waited, 0 if none waits."""
+        with self._database.transaction() as connection:
+            (put_at,) = connection.execute("SELECT MIN(put_at) FROM outbox").fetchone()
+        return 0.0 if put_at is None else max(0.0, self._now() - put_at)
 
     def put(self, message: Message) -> None:
         """Let `message` wait, in the place of an older state of its Event if one waits."""
@@ -65,10 +94,19 @@ class Outbox:
                 (message.uid,),
             ).fetchone()
             connection.execute(
-                "INSERT INTO outbox (uid, count, severity, topic, payload, size) VALUES (?, ?, ?, ?, ?, ?)"
-                " ON CONFLICT (uid) DO UPDATE SET count = excluded.count, severity = excluded.severity,"
+                "INSERT INTO outbox (uid, count, severity, topic, payload, size, put_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (uid)"
+                " DO UPDATE SET count = excluded.count, severity = excluded.severity,"
                 " topic = excluded.topic, payload = excluded.payload, size = excluded.size",
-                (message.uid, message.count, message.severity, message.topic, message.payload, message.size),
+                (
+                    message.uid,
+                    message.count,
+                    message.severity,
+                    message.topic,
+                    message.payload,
+                    message.size,
+                    self._now(),
+                ),
             )
             self._messages += 0 if replaced else 1
             self._bytes += message.size - (replaced[0] if replaced else 0)
@@ -81,38 +119,53 @@ class Outbox:
                 "DELETE FROM outbox WHERE position = (SELECT position FROM outbox"
                 " WHERE uid NOT IN (SELECT value FROM json_each(?)) ORDER BY severity, position LIMIT 1)"
                 " RETURNING size",
-                (self._listed_under_way(),),
+                (json.dumps(list(self._under_way)),),
             ).fetchone()
             if row is None:
                 return
             self._messages -= 1
             self._bytes -= row[0]
-            self._count_lost()
+            self._count_lost("room")
 
-    def _count_lost(self) -> None:
-        self._lost += 1
-        self._database.keep_number(_LOST, self._lost)
+    def _count_lost(self, reason: LossReason) -> None:
+        self._losses[reason] += 1
+        self._database.keep_number(_kept(reason), self._losses[reason])
 
-    def take(self, limit: int) -> list[Message]:
-        """Return up to `limit` messages that are not under way yet, the oldest first; now they are."""
+    def take(self, limit: int, *, leave: Collection[str] = ()) -> list[Message]:
+        """Return up to `limit` messages that are not under way yet, the oldest first; now they are.
+
+        The messages of the Events `leave` stay where they are.
+        """
         if limit <= 0 or len(self._under_way) >= self._messages:
             return []
         with self._database.transaction() as connection:
             rows = connection.execute(
                 "SELECT uid, count, severity, topic, payload FROM outbox"
                 " WHERE uid NOT IN (SELECT value FROM json_each(?)) ORDER BY position LIMIT ?",
-                (self._listed_under_way(), limit),
+                (json.dumps([*self._under_way, *leave]), limit),
             ).fetchall()
             self._under_way.update(row[0] for row in rows)
         return [Message(*row) for row in rows]
 
-    def _listed_under_way(self) -> str:
-        return json.dumps(list(self._under_way))
+    def take_only(self, uid: str) -> Message | None:
+        """Return the message of one Event, which is under way now, or None if it does not wait any more."""
+        with self._database.transaction() as connection:
+            row = connection.execute(
+                "SELECT uid, count, severity, topic, payload FROM outbox WHERE uid = ?",
+                (uid,),
+            ).fetchone()
+            if row is None:
+                return None
+            self._under_way.add(uid)
+        return Message(*row)
 
     def acknowledge(self, message: Message) -> None:
-        """The broker has `message`: it need not wait any more, unless it is not the newest of its Event."""
+        """The broker has `message`: it need not wait any more, unless it is not the newest of its Event.
+
+        Raises:
+            sqlite3.Error: the state cannot be written; the message is still under way.
+        """
         with self._database.transaction() as connection:
-            self._under_way.discard(message.uid)
             row = connection.execute(
                 "DELETE FROM outbox WHERE uid = ? AND count = ? RETURNING size",
                 (message.uid, message.count),
@@ -120,21 +173,30 @@ class Outbox:
             if row is not None:
                 self._messages -= 1
                 self._bytes -= row[0]
+        self.put_back(message)
 
     def give_up(self, message: Message) -> None:
-        """No broker will ever take `message`: count it as lost."""
+        """No broker will ever take `message`: count it as lost.
+
+        Raises:
+            sqlite3.Error: the state cannot be written; the message is still under way.
+        """
         with self._database.transaction():
             before = self._messages
             self.acknowledge(message)
             if self._messages < before:
-                self._count_lost()
+                self._count_lost("size")
 
     def put_back(self, message: Message) -> None:
-        """`message` was not taken: it waits again."""
-        with self._database.transaction():
+        """`message` is not under way any more."""
+        with self._database.lock:
             self._under_way.discard(message.uid)
 
-    def put_all_back(self) -> None:
-        """Nothing is under way any more: the connection is gone."""
-        with self._database.transaction():
-            self._under_way.clear()
+    def put_all_back(self, *, but: Collection[str] = ()) -> None:
+        """Nothing is under way any more but messages of the Events `but`: the connection is gone."""
+        with self._database.lock:
+            self._under_way.intersection_update(but)
+
+
+def _kept(reason: LossReason) -> str:
+    return f"lost_{reason}"

@@ -53,6 +53,7 @@ class Plan:
     outbox_max_messages: int
     outbox_max_bytes: int
     message_limit: int
+    http_listen: str | None
     log_level: str
     log_format: str
     command: list[str]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tocsin_producer.intake import Intake
+from tocsin_schemas.pulse import Pulse
 
 #: The checkpoint's name for what comes from a recording.
 _WATCH = "replay"
@@ -25,6 +26,9 @@ class ReplaySource:
         self._intake = intake
         self._speed = speed
         self._on_end = on_end
+        self.pulse = Pulse()
+        self.has_listed = True
+        self.contact_seconds = None
 
     def run(self, stop: threading.Event) -> None:
         """Play until the end or until `stop` is set.

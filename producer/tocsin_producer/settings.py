@@ -8,10 +8,20 @@ from pydantic import AfterValidator, Field
 
 from tocsin_producer.filter import Rule
 from tocsin_schemas.broker import BrokerSettings
-from tocsin_schemas.configuration import Number, PatternField, Settings, Size, StateFile, TopicRoot, load
+from tocsin_schemas.configuration import (
+    ClusterField,
+    Listen,
+    Number,
+    PatternField,
+    Settings,
+    Size,
+    StateFile,
+    TopicRoot,
+    load,
+)
 from tocsin_schemas.logs import Format, Level
 from tocsin_schemas.matching import Pattern, compile_pattern
-from tocsin_schemas.topics import CLUSTER_PATTERN, DEFAULT_ROOT
+from tocsin_schemas.topics import DEFAULT_ROOT
 
 #: Node conditions are of type Normal, the bad ones as well as every recovery.
 _NODE_CONDITIONS: Final = (
@@ -25,7 +35,6 @@ _NOISE: Final = "InvalidDiskCapacity|CgroupV1"
 
 _PLANNED: Final = {
     "fold": "folding repeats comes with a later version; remove this key",
-    "http": "probes and metrics come with a later version; remove this key",
 }
 
 
@@ -39,12 +48,6 @@ def _check_exclusion(rule: "RuleSettings") -> "RuleSettings":
     if rule == RuleSettings():
         raise ValueError("expected at least one field; a rule without any excludes every event")
     return rule
-
-
-def _check_cluster(name: str) -> str:
-    if not CLUSTER_PATTERN.fullmatch(name):
-        raise ValueError(f"expected lower case letters, digits and dashes, at most 63, found {name!r}")
-    return name
 
 
 class RuleSettings(Settings):
@@ -91,6 +94,15 @@ class OutboxSettings(Settings):
     max_bytes: Size = Field(default=1024**2, ge=64 * 1024, description="One event is never more.")
 
 
+class HttpSettings(Settings):
+    """Probes and metrics."""
+
+    listen: Listen | None = Field(
+        default=None,
+        description="Where /healthz, /readyz and /metrics are answered; without it, nowhere.",
+    )
+
+
 class LogSettings(Settings):
     """What goes to standard error."""
 
@@ -101,7 +113,7 @@ class LogSettings(Settings):
 class ProducerSettings(Settings):
     """The whole file."""
 
-    cluster: Annotated[str, AfterValidator(_check_cluster)] = Field(
+    cluster: ClusterField = Field(
         description="Name of this cluster: lower case letters, digits and dashes, at most 63.",
     )
     broker: BrokerSettings
@@ -114,6 +126,7 @@ class ProducerSettings(Settings):
         le=MESSAGE_LIMIT,
         description="Characters of a message.",
     )
+    http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
 
 

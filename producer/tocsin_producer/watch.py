@@ -13,11 +13,12 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
 
-from tocsin_producer.api import NETWORK_ERRORS, ApiClient, failure
+from tocsin_producer.api import ANSWER_SECONDS, CONNECT_TIMEOUT_SECONDS, NETWORK_ERRORS, ApiClient, failure
 from tocsin_producer.checkpoint import Checkpoint
 from tocsin_producer.errors import ApiError, ExpiredError
 from tocsin_producer.intake import Intake
 from tocsin_schemas.backoff import backoff_seconds
+from tocsin_schemas.pulse import Pulse
 
 _log = logging.getLogger(__name__)
 
@@ -73,12 +74,21 @@ class Watch:
         self._clock = clock
         self._resource_version: str | None = None
         self._failures = 0
-        self._was_let_in = False
+        self.pulse = Pulse(clock)
+        self.has_listed = False
+
+    @property
+    def contact_seconds(self) -> float | None:
+        """For how long the API server has said nothing; None if it never has."""
+        return self._client.contact_seconds
 
     def run(self, stop: threading.Event) -> None:
         """Watch until `stop` is set; `abort` ends a wait for the server."""
         while not stop.is_set():
-            stop.wait(self.step())
+            pause = self.step()
+            self.pulse.expect(pause)
+            stop.wait(pause)
+        self.pulse.rest()
         self._client.close()
 
     def abort(self) -> None:
@@ -94,13 +104,13 @@ class Watch:
         except ExpiredError as error:
             return self._retreat(error, limit=LIST_PAUSE_LIMIT_SECONDS)
         except ApiError as error:
-            if error.status == HTTPStatus.UNAUTHORIZED and self._was_let_in:
+            if error.status == HTTPStatus.UNAUTHORIZED and self.has_listed:
                 self._on_unauthorized()
             return max(self._retreat(error, limit=RETRY_LIMIT_SECONDS), error.retry_after or 0.0)
         except NETWORK_ERRORS as error:
             return self._retreat(error, limit=RETRY_LIMIT_SECONDS, keep_version=True)
-        except sqlite3.Error as error:
-            return self._retreat(error, limit=RETRY_LIMIT_SECONDS)
+        except sqlite3.Error:  # the database says it
+            return self._retreat(None, limit=RETRY_LIMIT_SECONDS)
         except Exception as error:  # noqa: BLE001 - the top of the thread
             _log.exception("the watch failed; going on with a new list")
             return self._retreat(error, limit=RETRY_LIMIT_SECONDS)
@@ -110,6 +120,7 @@ class Watch:
         generation = self._checkpoint.begin_list()
         query: dict[str, str | int] = {"limit": PAGE_SIZE, **self._selection()}
         while True:
+            self.pulse.expect(CONNECT_TIMEOUT_SECONDS + ANSWER_SECONDS)
             page = self._client.get(EVENTS, query)
             self._take_page(page)
             metadata = _metadata(page)
@@ -120,7 +131,7 @@ class Watch:
         self._resource_version = metadata.get("resourceVersion") or None
         if self._resource_version is None:
             raise ApiError(200, "the list has no resource version")
-        self._was_let_in = True
+        self.has_listed = True
         self._on_list(self._client)
 
     def _take_page(self, page: dict[str, Any]) -> None:
@@ -134,7 +145,9 @@ class Watch:
         """Follow a watch until the server ends it and return the pause before the next one."""
         began = self._clock()
         frames = 0
+        self.pulse.expect(CONNECT_TIMEOUT_SECONDS + SILENCE_SECONDS)
         for line in self._client.stream(EVENTS, self._watch_query(), timeout=SILENCE_SECONDS):
+            self.pulse.expect(SILENCE_SECONDS)
             if self._handle(line):
                 frames += 1
                 self._recover()
@@ -185,7 +198,7 @@ class Watch:
         if isinstance(version, str) and version:
             self._resource_version = version
 
-    def _retreat(self, error: Exception, *, limit: float, keep_version: bool = False) -> float:
+    def _retreat(self, error: Exception | None, *, limit: float, keep_version: bool = False) -> float:
         """Note a failure, warn at the first of a streak, and return the pause before the next try."""
         self._client.close()
         if not keep_version:
@@ -195,7 +208,8 @@ class Watch:
             isinstance(error, ExpiredError) and self._failures == 1
         )  # ordinary: events are rare, history short
         log = _log.warning if self._failures == 1 and not expected else _log.debug
-        log("API server: %s", _explain(error))
+        if error is not None:
+            log("API server: %s", _explain(error))
         return 0.0 if expected else self._backoff(self._failures, limit=limit)
 
     def _recover(self) -> None:

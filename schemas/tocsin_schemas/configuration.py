@@ -19,7 +19,9 @@ from pydantic_core import ErrorDetails
 from tocsin_schemas.document import ConfigurationError, Document, Location, Problem, found, read
 from tocsin_schemas.fields import (
     CaFile,
+    ClusterField,
     Duration,
+    Listen,
     Number,
     PatternField,
     ReadableFile,
@@ -31,9 +33,11 @@ from tocsin_schemas.fields import (
 
 __all__ = [
     "CaFile",
+    "ClusterField",
     "ConfigurationError",
     "Document",
     "Duration",
+    "Listen",
     "Location",
     "Number",
     "PatternField",

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from paho.mqtt.properties import Properties, VariableByteIntegers
 
 from tocsin_schemas.dial import Attempt, Broker, drain, explain, open_socket, wait
 from tocsin_schemas.handler import Handler, Received, Will
@@ -38,6 +38,9 @@ EXPIRY_SECONDS: Final = 14 * 86_400
 CONTENT_TYPE: Final = "application/json"
 #: How often a keepalive interval is looked at: a ping is late by at most this part of it.
 _LOOKS_PER_KEEPALIVE: Final = 4
+
+#: Code of a PUBACK that is no failure, although nobody gets the message.
+_NO_MATCHING_SUBSCRIBERS: Final = 0x10
 
 _HINTS: Final = {
     "Not authorized": "check username and password_file, and that the broker knows this account",
@@ -67,6 +70,9 @@ class Connection:
         self._dropped = threading.Event()
         self._speaks_5 = protocol == MQTT_5
         self._dialled = False
+        self._packet_limit: int | None = None
+        self._unheard: set[int] = set()
+        self._optional: set[int | None] = set()
         self.accepted = False
         self.refused: str | None = None
         self._client = self._make_client(will, protocol)
@@ -99,7 +105,8 @@ class Connection:
     def _listen(self, client: mqtt.Client) -> None:
         """Let paho's callbacks note what came; the notes are read outside of them."""
 
-        def on_connect(_c: Any, _u: Any, flags: Any, reason: Any, _p: Any) -> None:
+        def on_connect(_c: Any, _u: Any, flags: Any, reason: Any, properties: Any) -> None:
+            self._packet_limit = getattr(properties, "MaximumPacketSize", None)
             if reason.is_failure:
                 self.refused = str(reason)
                 return
@@ -112,8 +119,7 @@ class Connection:
             self._lost = self._lost or (str(reason) if told else self._socket_error or "closed without a word")
 
         def on_publish(_c: Any, _u: Any, mid: int, reason: Any, _p: Any) -> None:
-            refusal = str(reason) if reason.is_failure else None
-            self._notes.append(lambda handler: handler.on_acknowledged(self, mid, refusal))
+            self._note_acknowledged(mid, reason)
 
         def on_message(_c: Any, _u: Any, message: mqtt.MQTTMessage) -> None:
             # paho's `topic` property raises on a topic that is not UTF-8; a bad sender must not stop us.
@@ -121,9 +127,9 @@ class Connection:
             received = Received(topic, bytes(message.payload), message.mid, message.retain)
             self._notes.append(lambda handler: handler.on_message(self, received))
 
-        def on_subscribe(_c: Any, _u: Any, _mid: int, reasons: Any, _p: Any) -> None:
+        def on_subscribe(_c: Any, _u: Any, mid: int, reasons: Any, _p: Any) -> None:
             refused = [str(reason) for reason in reasons if reason.is_failure]
-            if refused:
+            if refused and mid not in self._optional:
                 self._lost = f"subscription refused: {refused[0]}"
 
         def on_log(_c: Any, _u: Any, level: int, text: str) -> None:
@@ -136,6 +142,13 @@ class Connection:
         client.on_message = on_message
         client.on_subscribe = on_subscribe
         client.on_log = on_log
+
+    def _note_acknowledged(self, mid: int, reason: Any) -> None:
+        refusal = str(reason) if reason.is_failure else None
+        self._unheard.discard(mid)  # ids come round
+        if reason.value == _NO_MATCHING_SUBSCRIBERS:
+            self._unheard.add(mid)
+        self._notes.append(lambda handler: handler.on_acknowledged(self, mid, refusal))
 
     @property
     def is_unanswered(self) -> bool:
@@ -226,18 +239,34 @@ class Connection:
         `EXPIRY_SECONDS`.
 
         Raises:
-            ValueError: MQTT cannot carry the topic or the size.
+            ValueError: MQTT cannot carry the topic or the size, or the broker has said that it takes no such size.
         """
         properties = None
         if self._speaks_5:
             properties = _content(PacketTypes.PUBLISH)
             if not retain:
                 properties.MessageExpiryInterval = EXPIRY_SECONDS
+        self._check_size(topic, payload, properties)
         return self._client.publish(topic, payload, qos=1, retain=retain, properties=properties).mid
+
+    def _check_size(self, topic: str, payload: bytes, properties: Properties | None) -> None:
+        """Refuse here what the broker would answer by hanging up, with all that is under way."""
+        size = _publish_size(topic, payload, properties)
+        if self._packet_limit is not None and size > self._packet_limit:
+            raise ValueError(f"{size} bytes, and the broker takes packets of {self._packet_limit} at most")
 
     def subscribe(self, *topic_filters: str) -> None:
         """Ask for messages with QoS 1; a refusal ends the connection with its reason."""
         self._client.subscribe([(topic_filter, 1) for topic_filter in topic_filters])
+
+    def look(self, topic: str) -> None:
+        """Ask for what is retained on `topic` and for what comes there, with QoS 0; a refusal changes nothing."""
+        _, mid = self._client.subscribe(topic, 0)
+        self._optional.add(mid)
+
+    def was_unheard(self, mid: int) -> bool:
+        """Whether the broker said of the message `mid`, which it took, that nobody gets it (MQTT 5)."""
+        return mid in self._unheard
 
     def acknowledge(self, message: Received) -> None:
         """Tell the broker that it need not send `message` again; on a connection that is gone, do nothing."""
@@ -309,6 +338,13 @@ def _content(packet_type: int) -> Properties:
     properties = Properties(packet_type)  # type: ignore[no-untyped-call] # paho leaves it untyped
     properties.ContentType = CONTENT_TYPE
     return properties
+
+
+def _publish_size(topic: str, payload: bytes, properties: Properties | None) -> int:
+    """Return how long a PUBLISH packet with QoS 1 is (section 3.3 of the standards)."""
+    packed = properties.pack() if properties else b""  # type: ignore[no-untyped-call] # paho leaves it untyped
+    rest = 2 + len(topic.encode()) + 2 + len(packed) + len(payload)
+    return 1 + len(VariableByteIntegers.encode(rest)) + rest  # type: ignore[no-untyped-call] # as above
 
 
 def _with_hint(text: str, reason: str) -> str:

@@ -22,6 +22,7 @@ _SYNTAX: Final = {
     r"could not determine a constructor for the tag.*": "text that begins with ! wants quotes",
     r"found character '\\t'.*": "a tab; YAML is indented by spaces",
     r"but found another document": "--- begins a second document",
+    r"expected <block end>.*": "the indentation differs from that of the lines above",
     r"mapping values are not allowed here": "text with a colon in it wants quotes, or the indentation is wrong",
 }
 

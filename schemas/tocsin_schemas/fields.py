@@ -11,12 +11,13 @@ from pydantic import AfterValidator, BeforeValidator
 from tocsin_schemas.document import found
 from tocsin_schemas.matching import Pattern, compile_pattern
 from tocsin_schemas.secret import read_secret
-from tocsin_schemas.topics import safe_level
+from tocsin_schemas.topics import CLUSTER_PATTERN, safe_level
 
 _DURATION: Final = re.compile(
     r"(?=.)(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+(?:\.[0-9]+)?)s)?",
 )
 _SIZE: Final = re.compile(r"([0-9]+) ?(B|kB|KB|MB|GB|KiB|MiB|GiB)?")
+_ADDRESS: Final = re.compile(r"(?:[\w.-]+|\[[0-9a-f:.]+\]):(\d{1,5})", re.ASCII | re.IGNORECASE)
 _UNITS: Final = {
     "B": 1,
     "kB": 1000,
@@ -138,6 +139,19 @@ def _check_topic_root(root: str) -> str:
     return root
 
 
+def _check_cluster(name: str) -> str:
+    if not CLUSTER_PATTERN.fullmatch(name):
+        raise ValueError(f"expected lower case letters, digits and dashes, at most 63, found {name!r}")
+    return name
+
+
+def _check_listen(address: str) -> str:
+    match = _ADDRESS.fullmatch(address)
+    if match is None or not 0 < int(match[1]) < 65_536:
+        raise ValueError(f"expected host:port such as 0.0.0.0:8080 or [::1]:8080, found {address!r}")
+    return address
+
+
 #: A whole number.
 Number = Annotated[int, BeforeValidator(_refuse_bool)]
 #: A length of time, written like 30s, 5m, 1h30m or 7d.
@@ -156,3 +170,7 @@ CaFile = Annotated[ReadableFile, AfterValidator(_check_ca_file)]
 StateFile = Annotated[Path, AfterValidator(_check_place)]
 #: The first levels of every topic.
 TopicRoot = Annotated[str, AfterValidator(_check_topic_root)]
+#: The name of a cluster.
+ClusterField = Annotated[str, AfterValidator(_check_cluster)]
+#: Where a server of ours listens: a host and a port.
+Listen = Annotated[str, AfterValidator(_check_listen)]

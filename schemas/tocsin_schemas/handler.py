@@ -40,8 +40,11 @@ class Handler(Protocol):
     def on_message(self, connection: "Connection", message: Received) -> None:
         """A message has come; `connection.acknowledge` it when it is safe."""
 
-    def on_turn(self, connection: "Connection") -> None:
-        """Something has happened, or `Session.wake` was called: hand over what waits."""
+    def on_turn(self, connection: "Connection") -> float | None:
+        """Something has happened, or `Session.wake` was called: hand over what waits.
+
+        Return within how many seconds there shall be another turn, or None when nothing is due.
+        """
 
     def on_stopping(self, connection: "Connection") -> None:
         """The session is about to end: last words."""

@@ -18,6 +18,7 @@ from tocsin_schemas.backoff import backoff_seconds
 from tocsin_schemas.connection import MQTT_3_1_1, MQTT_5, Connection, ConnectionLostError
 from tocsin_schemas.dial import Broker, drain, explain, wait
 from tocsin_schemas.handler import Handler, Received, Will
+from tocsin_schemas.pulse import Pulse
 
 __all__ = ["Broker", "Connection", "ConnectionLostError", "Handler", "Received", "Session", "Will"]
 
@@ -36,10 +37,13 @@ class Session:
     Args:
         broker: where and as whom to connect.
         handler: what to do with it.
-        will: what the broker says when we break off.
+        will: asked at each connect for what the broker says when we break off.
         receive_maximum: how many unacknowledged messages the broker may send (MQTT 5).
         stop_seconds: how long a stopping session waits for its handler's last acknowledgements.
         backoff: seconds to wait after so many failures in a row.
+
+    For who looks at it from outside, `pulse` tells whether its thread makes progress, and `trouble` why there is
+    no connection.
     """
 
     def __init__(
@@ -47,7 +51,7 @@ class Session:
         broker: Broker,
         handler: Handler,
         *,
-        will: Will | None = None,
+        will: Callable[[], Will] | None = None,
         receive_maximum: int = 100,
         stop_seconds: float = 5.0,
         backoff: Callable[[int], float] = backoff_seconds,
@@ -63,6 +67,8 @@ class Session:
         self._protocol = MQTT_5
         self._unanswered = 0
         self._failures = 0
+        self.pulse = Pulse()
+        self.trouble: str | None = "not connected yet"
 
     def wake(self) -> None:
         """Make the session take a turn now; any thread and any signal handler may call this at any time."""
@@ -79,6 +85,7 @@ class Session:
             self._waker.settimeout(0)
             while not stop.is_set():
                 self._step(stop)
+        self.pulse.rest()
 
     def _step(self, stop: threading.Event) -> None:
         """Make one connection, serve it to its end, and wait before the next."""
@@ -101,6 +108,7 @@ class Session:
 
     def _connect(self, stop: threading.Event) -> Connection:
         connection = self._make_connection()
+        self.pulse.expect(self._broker.connect_timeout_seconds)
         try:
             connection.open(self._wakeup, stop)
         except BaseException:
@@ -109,13 +117,14 @@ class Session:
             raise
         self._unanswered = 0
         _log.info("connected to %s:%d", self._broker.host, self._broker.port)
+        self.trouble = None
         return connection
 
     def _make_connection(self) -> Connection:
         try:
             return Connection(
                 self._broker,
-                will=self._will,
+                will=self._will() if self._will is not None else None,
                 receive_maximum=self._receive_maximum,
                 protocol=self._next_protocol(),
             )
@@ -167,20 +176,28 @@ class Session:
 
     def _turn(self, connection: Connection, timeout: float) -> None:
         """Let the handler do what it can, then wait for what comes, and tell it."""
-        self._handler.on_turn(connection)
+        self.pulse.expect(0.0)
+        wanted = self._handler.on_turn(connection)
+        if wanted is not None:
+            timeout = min(timeout, max(0.0, wanted))
+        self.pulse.expect(timeout)
         connection.turn(self._wakeup, timeout)
+        self.pulse.expect(0.0)
         connection.tell(self._handler)
 
     def _note_failure(self, reason: str, connected_at: float | None) -> None:
         """Warn once per streak: the first failure aloud, its repeats only for who looks closely."""
         steady = connected_at is not None and time.monotonic() - connected_at >= STEADY_SECONDS
         self._failures = 1 if steady else self._failures + 1
+        self.trouble = reason
         log = _log.warning if self._failures == 1 else _log.debug
         log("broker %s:%d: %s", self._broker.host, self._broker.port, reason)
 
     def _pause(self, stop: threading.Event) -> None:
         """Wait before the next try, unless we are to stop meanwhile."""
-        deadline = time.monotonic() + self._backoff(max(1, self._failures))
+        pause = self._backoff(max(1, self._failures))
+        self.pulse.expect(pause)
+        deadline = time.monotonic() + pause
         while not stop.is_set() and (left := deadline - time.monotonic()) > 0:
             readable, _ = wait([self._wakeup], [], left)
             if readable:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from tocsin_consumer.errors import PermanentError
 from tocsin_consumer.inbox import Arrival
 from tocsin_consumer.notification import Notification
+from tocsin_consumer.presence import Rules
 from tocsin_consumer.rate_limit import RateLimit
 from tocsin_consumer.receivers.receiver import Note, Receipt, Rendering, unnoted
 from tocsin_schemas import topics
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
+RULES = Rules(
+    offline_after=timedelta(minutes=5), steady_after=timedelta(minutes=1), silent_after=timedelta(minutes=150)
+)
 ROOT = topics.DEFAULT_ROOT
 
 
@@ -78,9 +82,18 @@ def arrival(said: EventPayload | bytes, *, at: str | None = None, received_at: d
     return Arrival(received(said, at=at), received_at, FakeConnection().real)
 
 
-def status(state: str = "online") -> Arrival:
-    said = {"v": 1, "cluster": "edge-1", "state": state, "boot": 1, "since": 1, "version": "0.1.0"}
-    return arrival(json.dumps(said).encode(), at=f"{ROOT}/edge-1/status")
+def status(
+    state: str = "online", *, retained: bool = False, received_at: datetime = NOW, **fields: Any
+) -> Arrival:
+    """Return a status of edge-1, but for `fields`, as it came."""
+    said = {"v": 1, "cluster": "edge-1", "state": state, "boot": 1, "since": 1, "version": "0.1.0"} | fields
+    message = Received(f"{ROOT}/{said['cluster']}/status", json.dumps(said).encode(), 1, retained=retained)
+    return Arrival(message, received_at, FakeConnection().real)
+
+
+def forgotten(cluster: str = "edge-1") -> Arrival:
+    """Return what clears the retained status of `cluster`."""
+    return arrival(b"", at=f"{ROOT}/{cluster}/status")
 
 
 class FakeClock:

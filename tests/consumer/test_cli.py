@@ -56,6 +56,7 @@ def test_check_sums_up_what_a_good_configuration_says_and_connects_to_nothing(co
     assert result.output.splitlines() == [
         "broker      mqtt://localhost:1 as tocsin-consumer-ops",
         f"store       {config.parent}/tocsin.db, kept for 30 days",
+        "presence    told after 5 min offline or 2 h 30 min of silence; 0 clusters expected",
         "receiver    dump (stdout)",
         "receiver    hook (webhook)",
         "receiver    feishu-ops (feishu)",

@@ -56,7 +56,8 @@ class Sut:
             self.clock.advance(min(wait, end - self.clock.seconds))
 
     def pending(self) -> int:
-        return self.store.pending().get("ops", 0)
+        backlog = self.store.backlog().get("ops")
+        return backlog.waiting if backlog else 0
 
 
 @pytest.fixture
@@ -393,7 +394,7 @@ def test_a_running_worker_is_woken_by_news_and_by_the_stop_and_writes_down_what_
     worker.wake()
     thread.join(5)
     assert not thread.is_alive()
-    assert store.pending() == {}
+    assert store.backlog() == {}
     store.close()
 
 

@@ -8,6 +8,7 @@ from tests.consumer.messages import arrival
 from tocsin_consumer.errors import StoreError
 from tocsin_consumer.feed import BATCH_LIMIT, Feed
 from tocsin_consumer.inbox import Arrival, Inbox
+from tocsin_consumer.intake import Uplink
 
 if TYPE_CHECKING:
     from tocsin_consumer.pipeline import Pipeline
@@ -20,6 +21,7 @@ class FakePipeline:
         self.stored: list[bytes] = []
         self.rejected: list[tuple[bytes, str]] = []
         self.batches: list[int] = []
+        self.decided: list[Uplink | None] = []
         self.store_failures = 0
         self.poison = b""
 
@@ -30,6 +32,10 @@ class FakePipeline:
         if self.poison in payloads:
             raise OverflowError("too large")
         self.stored += payloads
+
+    def decide(self, uplink: Uplink | None) -> None:
+        self._fail_if_told()
+        self.decided.append(uplink)
 
     def reject(self, one: Arrival, reason: str) -> None:
         self._fail_if_told()
@@ -48,9 +54,11 @@ class Sut:
         self.acknowledged: list[bytes] = []
         self.waits: list[float] = []
         self.stopping = False
+        self.uplink: Uplink | None = None
         self.feed = Feed(
             self.inbox,
             cast("Pipeline", self.pipeline),
+            uplink=lambda: self.uplink,
             acknowledge=lambda batch: self.acknowledged.extend(one.message.payload for one in batch),
             backoff=float,
         )
@@ -141,6 +149,25 @@ def test_a_dead_letter_too_waits_for_the_store() -> None:
     sut.step()
     assert sut.waits == [1.0, 2.0]
     assert sut.acknowledged == [b"bad"]
+
+
+def test_what_time_makes_worth_telling_is_decided_at_every_turn_once_all_that_came_is_stored() -> None:
+    sut = Sut()
+    sut.uplink = Uplink(1.0, resumed=True)
+    sut.put(*[b"x"] * (BATCH_LIMIT + 1))
+    sut.step()
+    assert sut.pipeline.decided == []
+    sut.step()
+    sut.step()
+    assert sut.pipeline.decided == [sut.uplink, sut.uplink]
+
+
+def test_a_decision_waits_for_the_store_as_well() -> None:
+    sut = Sut()
+    sut.pipeline.store_failures = 2
+    sut.step()
+    assert sut.waits == [1.0, 2.0]
+    assert sut.pipeline.decided == [None]
 
 
 def test_a_stopping_feed_stores_what_is_in_the_inbox_first() -> None:

@@ -1,9 +1,9 @@
 import pytest
 
-from tests.consumer.messages import NOW, ROOT, FakeConnection, event, received
+from tests.consumer.messages import NOW, ROOT, FakeClock, FakeConnection, event, received
 from tocsin_consumer.decode import PAYLOAD_LIMIT
 from tocsin_consumer.inbox import Inbox
-from tocsin_consumer.intake import READ_PAUSE_SECONDS, Intake
+from tocsin_consumer.intake import READ_PAUSE_SECONDS, Intake, Uplink
 from tocsin_schemas.session import ConnectionLostError
 
 
@@ -113,6 +113,19 @@ def test_a_payload_beyond_all_bounds_takes_no_more_room_than_it_needs_to_be_seen
     sut = Sut()
     sut.intake.on_message(sut.connection.real, received(b"x" * (2 * PAYLOAD_LIMIT)))
     assert len(sut.inbox.take(1, timeout=0)[0].message.payload) == PAYLOAD_LIMIT + 1
+
+
+def test_the_connection_is_known_as_long_as_it_lasts() -> None:
+    clock = FakeClock()
+    intake = Intake(ROOT, Inbox(), monotonic=clock.monotonic)
+    seen = [intake.uplink]
+    for session_present in (True, False):
+        intake.on_connected(FakeConnection().real, session_present=session_present)
+        seen.append(intake.uplink)
+        intake.on_disconnected("broken pipe")
+        seen.append(intake.uplink)
+    assert seen == [None, Uplink(1000.0, resumed=True), None, Uplink(1000.0, resumed=False), None]
+    assert intake.connections == 2
 
 
 def test_a_broker_that_forgot_the_session_is_warned_of_but_not_at_the_first_start(

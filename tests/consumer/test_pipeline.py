@@ -1,13 +1,16 @@
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.consumer.messages import NOW, ROOT, arrival, event, status, topic
+from tests.consumer.messages import NOW, ROOT, RULES, FakeClock, arrival, event, forgotten, status, topic
 from tocsin_consumer.errors import StoreError
 from tocsin_consumer.inbox import Arrival
+from tocsin_consumer.intake import Uplink
 from tocsin_consumer.pipeline import Counters, Pipeline, dedupe
+from tocsin_consumer.roster import DECISION_LIMIT
 from tocsin_consumer.route import Route
 from tocsin_consumer.settings import RouteSettings
 from tocsin_consumer.store import Store
@@ -25,22 +28,42 @@ ROUTE = Route(
 )
 
 
+MINUTE = timedelta(minutes=1)
+UPLINK = Uplink(since=0, resumed=True)
+
+
 class Sut:
     """A pipeline over a store in memory, and whom it woke."""
 
     def __init__(self) -> None:
+        self.clock = FakeClock()
         self.store = Store("sqlite://")
         self.woken: list[set[str]] = []
         self.pipeline = self.restarted()
 
     def restarted(self) -> Pipeline:
         return Pipeline(
-            ROOT, ROUTE, store=self.store, notify=lambda names: self.woken.append(set(names)), clock=lambda: NOW
+            ROOT,
+            ROUTE,
+            rules=RULES,
+            store=self.store,
+            notify=lambda names: self.woken.append(set(names)),
+            clock=self.clock.utc,
+            monotonic=self.clock.monotonic,
         )
 
     def process(self, *arrivals: Arrival) -> Counters:
         self.pipeline.process(arrivals)
         return self.pipeline.counters
+
+    def pass_(self, length: timedelta, *, uplink: Uplink | None = UPLINK) -> None:
+        """Let time pass, and then have decided what is due."""
+        self.clock.advance(length.total_seconds())
+        self.pipeline.decide(uplink)
+
+    def notices(self) -> list[str]:
+        found = self.store.due("ops", self.clock.now, limit=100)
+        return [d.notification.event.reason for d in found if d.notification.event.kind == "Cluster"]
 
     def due(self, receiver: str = "ops") -> list[str]:
         found = self.store.due(receiver, NOW, limit=100)
@@ -145,6 +168,174 @@ def test_nothing_is_counted_until_it_is_stored(sut: Sut, monkeypatch: pytest.Mon
 
 def test_counters_read_as_names_and_numbers() -> None:
     assert str(Counters(seen=2, rejected=1)).startswith("seen=2 statuses=0 rejected=1 repeats=0")
+
+
+def test_a_notice_about_a_cluster_takes_the_way_of_an_event_to_whom_the_routes_say(
+    sut: Sut, caplog: pytest.LogCaptureFixture
+) -> None:
+    sut.process(status(), status("offline"))
+    sut.woken.clear()
+    sut.pass_(5 * MINUTE)
+    [delivery] = sut.store.due("dump", sut.clock.now, limit=100)
+    event = delivery.notification.event
+    assert (event.kind, event.reason, event.name, event.from_) == ("Cluster", "ClusterOffline", "edge-1", "tocsin")
+    assert (event.model_extra or {})["offline_since"] == int(NOW.timestamp())
+    assert sut.woken == [{"ops", "dump"}]
+    assert sut.pipeline.counters.notices == 1
+    assert "cluster edge-1: ClusterOffline: Offline since 2026-11-24 08:00:00" in caplog.text
+
+
+def test_notices_can_be_routed_by_their_reason(sut: Sut) -> None:
+    settings = {"receivers": ["ops"], "drop": [{"kind": "Cluster", "reason": "ClusterOffline"}]}
+    sut.pipeline._route = Route(RouteSettings.model_validate(settings))
+    sut.process(status(), status("offline"))
+    sut.pass_(5 * MINUTE)
+    assert sut.notices() == []
+    assert sut.pipeline.counters.notices == 1
+
+
+def test_a_restart_neither_forgets_an_absence_nor_tells_it_twice(sut: Sut) -> None:
+    sut.process(status(), status("offline"))
+    sut.pass_(4 * MINUTE)
+    sut.pipeline = sut.restarted()
+    sut.pass_(MINUTE)
+    assert sut.notices() == ["ClusterOffline"]
+    sut.pipeline = sut.restarted()
+    sut.process(status("offline", retained=True))
+    sut.pass_(60 * MINUTE)
+    assert sut.notices() == ["ClusterOffline"]
+    sut.process(status("online", waiting=4))
+    sut.pipeline = sut.restarted()
+    sut.pass_(MINUTE)
+    assert sut.notices() == ["ClusterOffline", "ClusterOnline"]
+
+
+def test_a_notice_that_cannot_be_stored_is_told_when_it_can_and_once(
+    sut: Sut, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise StoreError("full")
+
+    sut.process(status(), status("offline"))
+    with monkeypatch.context() as patch:
+        patch.setattr(sut.store, "record", fail)
+        for _ in range(2):
+            with pytest.raises(StoreError):
+                sut.pass_(5 * MINUTE)
+    assert sut.pipeline.counters.notices == 0
+    for _ in range(2):
+        sut.pass_(MINUTE)
+    assert sut.notices() == ["ClusterOffline"]
+
+
+def test_while_we_are_disconnected_ourselves_no_cluster_is_declared_dark(sut: Sut) -> None:
+    sut.process(status(), status("offline"))
+    sut.pass_(24 * 60 * MINUTE, uplink=None)
+    assert sut.notices() == []
+
+
+def test_after_our_own_reconnect_producers_get_time_to_come_back_first(sut: Sut) -> None:
+    sut.process(status(), status("offline"))
+    sut.pass_(60 * MINUTE, uplink=None)
+    uplink = Uplink(sut.clock.seconds, resumed=True)
+    sut.pass_(2 * MINUTE, uplink=uplink)
+    sut.process(status(received_at=sut.clock.now))
+    sut.pass_(60 * MINUTE, uplink=uplink)
+    assert sut.notices() == []
+    sut.process(status("offline", received_at=sut.clock.now))
+    sut.pass_(60 * MINUTE, uplink=Uplink(sut.clock.seconds - 1, resumed=True))
+    assert sut.notices() == ["ClusterOffline"]
+
+
+def test_silence_counts_from_our_connection_where_the_broker_kept_nothing_for_us(sut: Sut) -> None:
+    sut.process(status())
+    sut.pass_(200 * MINUTE, uplink=None)
+    uplink = Uplink(sut.clock.seconds, resumed=False)
+    sut.pass_(149 * MINUTE, uplink=uplink)
+    assert sut.notices() == []
+    sut.pass_(149 * MINUTE, uplink=uplink)
+    assert sut.notices() == ["ClusterOffline"]
+
+
+def test_silence_goes_on_where_the_broker_kept_what_was_said(sut: Sut) -> None:
+    sut.process(status())
+    sut.pass_(200 * MINUTE, uplink=None)
+    sut.pass_(4 * MINUTE, uplink=Uplink(sut.clock.seconds, resumed=True))
+    assert sut.notices() == ["ClusterOffline"]
+
+
+def test_a_clock_that_is_set_neither_hastens_nor_delays_a_notice(sut: Sut) -> None:
+    for step in (timedelta(days=-1), timedelta(days=2)):
+        cluster = f"edge{step.days}"
+        said = [status(state, cluster=cluster, received_at=sut.clock.now) for state in ("online", "offline")]
+        sut.process(*said)
+        sut.clock.now += step
+        told = len(sut.notices())
+        sut.pass_(4 * MINUTE)
+        assert len(sut.notices()) == told
+        sut.pass_(MINUTE)
+        assert len(sut.notices()) == told + 1
+
+
+def test_a_clock_that_was_set_back_while_we_were_away_delays_a_notice_by_no_more_than_a_wait(sut: Sut) -> None:
+    sut.process(status(), status("offline"))
+    sut.clock.now -= timedelta(days=300)
+    sut.pipeline = sut.restarted()
+    sut.pass_(RULES.longest)
+    assert sut.notices() == ["ClusterOffline"]
+
+
+def test_a_cluster_whose_retained_status_is_cleared_is_forgotten(sut: Sut) -> None:
+    sut.process(status(), status("offline"), forgotten())
+    sut.pass_(24 * 60 * MINUTE)
+    assert sut.notices() == []
+    assert sut.store.presences() == []
+    assert sut.pipeline.counters.rejected == 0
+
+
+def test_an_expected_cluster_that_was_never_seen_is_told_once_whatever_restarts_there_are(sut: Sut) -> None:
+    for _ in range(3):
+        sut.pipeline.expect(["edge-7"])
+        sut.pass_(2 * MINUTE)
+        sut.pipeline = sut.restarted()
+    assert sut.notices() == ["ClusterNeverSeen"]
+
+
+def test_a_cluster_that_is_expected_no_longer_is_not_missed(sut: Sut) -> None:
+    sut.pipeline.expect(["edge-7"])
+    sut.pipeline = sut.restarted()
+    sut.pipeline.expect([])
+    sut.pass_(60 * MINUTE)
+    assert sut.notices() == []
+
+
+def test_events_that_never_came_and_those_that_a_producer_gave_up_are_one_notice(sut: Sut) -> None:
+    sut.process(status(lost=1), arrival(event(seq=1)), arrival(event(uid="b", seq=4)), status(lost=6))
+    sut.pass_(MINUTE)
+    sut.pipeline = sut.restarted()
+    sut.pass_(MINUTE)
+    assert sut.notices() == ["EventsLost"]
+    found = [d.notification.event for d in sut.store.due("ops", sut.clock.now, limit=9)][-1]
+    assert found.msg.startswith("Events lost: 7. Given up by the producer, whose outbox was full: 5;")
+
+
+def test_of_too_many_clusters_the_later_ones_are_not_watched(sut: Sut, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tocsin_consumer.roster.CLUSTER_LIMIT", 2)
+    sut.process(*(status(cluster=f"edge-{number}") for number in range(4)))
+    assert len(sut.store.presences()) == 2
+
+
+def test_ten_thousand_clusters_that_go_dark_are_told_in_steps_and_each_once(sut: Sut) -> None:
+    names = [f"edge-{number}" for number in range(10_000)]
+    for start in range(0, len(names), 500):
+        sut.process(*(status(cluster=name) for name in names[start : start + 500]))
+    sut.pass_(149 * MINUTE)
+    assert sut.pipeline.counters.notices == 0
+    for _ in range(len(names) // DECISION_LIMIT):
+        sut.pass_(MINUTE)
+    assert sut.pipeline.counters.notices == len(names)
+    sut.pass_(60 * MINUTE)
+    assert sut.pipeline.counters.notices == len(names)
 
 
 _states = st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 6)), max_size=30)

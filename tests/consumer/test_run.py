@@ -1,6 +1,8 @@
 """The wired consumer over the real Mosquitto."""
 
+import http.client
 import json
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.consumer.messages import event, payload, topic
+from tests.fakes.webhook import WebhookFake
 from tests.mosquitto import Mosquitto, free_port
 from tests.schemas.session_harness import Recorder, broker_at, running, unique
 from tests.stage.process import Process
@@ -91,6 +94,14 @@ def site(broker: Mosquitto, tmp_path: Path) -> Site:
     return Site(tmp_path, broker.port)
 
 
+def page(port: int, path: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    with closing(connection):
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+
 @contextmanager
 def consumer(settings: ConsumerSettings, *, clock: Clock = utc_now) -> Iterator[Consumer]:
     """Run a consumer for as long as the block, and see that it stops cleanly."""
@@ -103,7 +114,7 @@ def consumer(settings: ConsumerSettings, *, clock: Clock = utc_now) -> Iterator[
 
 
 def connected(made: Consumer) -> None:
-    until(lambda: made._intake.connected)
+    until(lambda: made._intake.uplink)
 
 
 def test_an_event_arrives_at_a_receiver_once_and_a_repeat_never(site: Site) -> None:
@@ -290,6 +301,43 @@ def test_two_consumers_on_one_store_are_one_clear_error_and_a_kill_leaves_no_loc
         assert second.stop() == 0
 
 
+def test_probes_and_metrics_tell_the_truth_about_the_running_consumer(site: Site) -> None:
+    port = free_port()
+    with consumer(site.settings(http={"listen": f"127.0.0.1:{port}"})) as made:
+        connected(made)
+        site.publish(event())
+        until(site.delivered)
+        until(lambda: page(port, "/readyz") == (200, "ok\n"))
+        assert page(port, "/healthz") == (200, "ok\n")
+        until(lambda: 'tocsin_consumer_deliveries_total{receiver="file"} 1.0' in page(port, "/metrics")[1])
+
+
+def test_an_offline_consumer_is_alive_and_not_ready_and_sends_no_heartbeat(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = free_port()
+    with WebhookFake() as service:
+        settings = Site(tmp_path, free_port()).settings(
+            http={"listen": f"127.0.0.1:{port}"}, heartbeat={"url": service.url, "every": "1s"}
+        )
+        with consumer(settings):
+            assert page(port, "/healthz") == (200, "ok\n")
+            assert page(port, "/readyz") == (503, "not connected to the broker\n")
+            until(lambda: "no heartbeat is sent: not connected to the broker" in caplog.text)
+        assert len(service.requests) == 0
+
+
+def test_a_port_that_is_taken_ends_the_command_with_one_clear_line(site: Site) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        config = str(site.write_settings(http={"listen": listen}))
+        with Process(
+            "consumer", "-m", "tocsin_consumer", "run", "--config", config, folder=site.folder
+        ) as process:
+            assert process.wait() == 1
+    assert process.log == f"http.listen: {listen}: Address already in use\n"
+
+
 def test_tail_shows_live_events_takes_nothing_from_a_consumer_and_leaves_no_session(
     site: Site, broker: Mosquitto
 ) -> None:
@@ -307,5 +355,5 @@ def test_tail_shows_live_events_takes_nothing_from_a_consumer_and_leaves_no_sess
             assert process.wait(20) == 0
             process.stderr.read()
         until(lambda: site.delivered() == [("uid-1", 1)])
-        assert made._intake.connected
+        assert made._intake.uplink
     assert EventPayload.model_validate_json(line) == event()

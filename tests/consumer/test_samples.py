@@ -1,5 +1,6 @@
 from datetime import UTC, datetime, timedelta
 
+from tocsin_consumer.notice import Reason, facts_of
 from tocsin_consumer.samples import samples
 from tocsin_consumer.severity import Severity, severity
 
@@ -29,4 +30,9 @@ def test_the_samples_have_just_arrived_whenever_they_are_asked_for() -> None:
 
 def test_the_samples_are_different_events() -> None:
     events = [notification.event for notification in samples().values()]
-    assert len({event.uid for event in events}) == len({event.seq for event in events}) == len(events)
+    assert len({event.uid for event in events}) == len(events)
+
+
+def test_the_samples_hold_every_notice_about_a_cluster() -> None:
+    found = [facts_of(notification.event) for notification in samples().values()]
+    assert {notice[0] for notice in found if notice} == set(Reason)

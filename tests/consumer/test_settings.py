@@ -1,8 +1,10 @@
 import traceback
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from tocsin_consumer.presence import Rules
 from tocsin_consumer.settings import ConsumerSettings, load_settings
 from tocsin_schemas.configuration import ConfigurationError
 
@@ -60,8 +62,6 @@ def test_scalars_come_from_the_environment_as_well(file: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("presence: {offline_after: 5m}", "presence: telling that a cluster is silent"),
-        ("http: {listen: ':8080'}", "http: serving metrics and probes"),
         ("inhibit: []", "inhibit: inhibition"),
         ("silences: []", "silences: silencing"),
         ("group_by: [cluster]", "group_by: grouping"),
@@ -69,6 +69,65 @@ def test_scalars_come_from_the_environment_as_well(file: Path) -> None:
 )
 def test_a_key_of_a_later_version_is_refused_and_says_so(file: Path, line: str, problem: str) -> None:
     assert problems(file, GOOD + line) == [f"5: {problem} is not done by this version yet; remove the key"]
+
+
+def test_presence_has_sensible_times_and_expects_no_clusters(file: Path) -> None:
+    presence = load(file, GOOD).presence
+    minutes = timedelta(minutes=1)
+    assert presence.rules == Rules(offline_after=5 * minutes, steady_after=minutes, silent_after=150 * minutes)
+    assert presence.clusters == []
+
+
+def test_an_expected_cluster_has_a_clusters_name_and_stands_there_once(file: Path) -> None:
+    assert problems(file, GOOD + "presence: {offline_after: 0s, clusters: [edge-1, Edge/2, edge-1]}") == [
+        "5: presence.clusters[1]: expected the name of a cluster, such as edge-042, found 'Edge/2'",
+        "5: presence.offline_after: expected at least 1 second, found 0s",
+    ]
+    assert problems(file, GOOD + "presence: {clusters: [edge-1, edge-2, edge-1]}") == [
+        "5: presence.clusters[2]: 'edge-1' stands here for the second time"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("listen", "address"),
+    [
+        ("127.0.0.1:8081", ("127.0.0.1", 8081)),
+        ("[::1]:9", ("::1", 9)),
+        ("pi-1.lan:80", ("pi-1.lan", 80)),
+    ],
+)
+def test_an_address_to_listen_at_has_a_host_and_a_port(file: Path, listen: str, address: tuple[str, int]) -> None:
+    http = load(file, GOOD + f"http: {{listen: '{listen}'}}").http
+    assert http is not None
+    assert http.address == address
+
+
+@pytest.mark.parametrize(
+    "listen", ["8081", ":8081", "localhost", "localhost:0", "localhost:99999", "http://a:1", "::1:8081"]
+)
+def test_what_nobody_can_listen_at_is_refused(file: Path, listen: str) -> None:
+    [problem] = problems(file, GOOD + f"http: {{listen: '{listen}'}}")
+    assert problem.startswith("5: http.listen: expected host:port such as 0.0.0.0:8080")
+
+
+def test_by_default_nobody_listens_and_nobody_is_told_that_we_live(file: Path) -> None:
+    settings = load(file, GOOD)
+    assert settings.http is None
+    assert settings.heartbeat is None
+
+
+def test_the_address_of_a_heartbeat_is_a_secret_itself_or_in_a_file(file: Path) -> None:
+    (file.parent / "url").write_text("https://hc-ping.com/5f1b7c9e\n")
+    heartbeat = load(file, GOOD + f"heartbeat: {{url_file: {file.parent}/url}}").heartbeat
+    assert heartbeat is not None
+    assert (heartbeat.address, heartbeat.every) == ("https://hc-ping.com/5f1b7c9e", timedelta(minutes=1))
+    direct = load(file, GOOD + "heartbeat: {url: 'https://hc-ping.com/5f1b7c9e', every: 30s}").heartbeat
+    assert "5f1b7c9e" not in repr(direct)
+    assert problems(file, GOOD + "heartbeat: {every: 1m}") == [
+        "5: heartbeat.url_file: expected url or url_file, found neither"
+    ]
+    [problem] = problems(file, GOOD + "heartbeat: {url: 'hc-ping.com/5f1b7c9e'}")
+    assert "5f1b7c9e" not in problem
 
 
 @pytest.mark.parametrize("key", ["group_by", "group_wait", "group_interval", "repeat_interval"])

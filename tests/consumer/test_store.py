@@ -1,6 +1,7 @@
 import os
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import pytest
 
 from tests.consumer.messages import NOW, event, payload
 from tocsin_consumer.errors import StoreError
+from tocsin_consumer.losses import Loss
+from tocsin_consumer.presence import Link, Presence, Told
 from tocsin_consumer.sequence import Position
-from tocsin_consumer.store import DEAD_PAYLOAD_LIMIT, DeadPayload, Delivery, Entry, Outcome, Store
+from tocsin_consumer.store import DEAD_PAYLOAD_LIMIT, Backlog, DeadPayload, Delivery, Entry, Outcome, Store
 from tocsin_schemas.event import EventPayload
 
 MINUTE = timedelta(minutes=1)
@@ -148,7 +151,7 @@ def test_deliveries_to_receivers_that_are_gone_become_dead_letters(tmp_path: Pat
     record(store, entry(event(uid="a"), "ops", "old"), entry(event(uid="b"), "old"))
     assert store.bury_all_but(["ops"], "gone", now=NOW) == 2
     assert store.bury_all_but(["ops"], "gone", now=NOW) == 0
-    assert store.pending() == {"ops": 1}
+    assert store.backlog() == {"ops": Backlog(1, NOW)}
     store.close()
     assert rows(tmp_path / "store.db", "SELECT receiver, reason, event FROM dead_letters") == [
         ("old", "gone", 1),
@@ -196,11 +199,61 @@ def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     Store(f"sqlite:///{path}").close()
     connection = sqlite3.connect(path)
-    connection.execute("UPDATE meta SET value = '2'")
+    connection.execute("UPDATE meta SET value = '3'")
     connection.commit()
     connection.close()
-    with pytest.raises(StoreError, match="has schema version 2, and this version of tocsin knows 1"):
+    with pytest.raises(StoreError, match="has schema version 3, and this version of tocsin knows 2"):
         Store(f"sqlite:///{path}")
+
+
+def test_a_database_of_version_1_is_brought_up_to_date_in_place_with_all_that_it_holds(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    first = Store(url)
+    first.record([entry(event(), "ops")], [], positions={"edge-1": Position(2, 7)}, now=NOW)
+    first.close()
+    connection = sqlite3.connect(tmp_path / "store.db")
+    connection.executescript("DROP TABLE presences; DROP TABLE losses; UPDATE meta SET value = '1'")
+    connection.close()
+    for _ in range(2):
+        store = Store(url)
+        assert texts(due(store)) == ["uid-1/1"]
+        assert store.positions() == {"edge-1": Position(2, 7)}
+        assert store.presences() == []
+        store.close()
+    assert rows(tmp_path / "store.db", "SELECT key, value FROM meta") == [("schema_version", "2")]
+
+
+def test_what_is_known_about_clusters_outlives_the_process_until_it_is_forgotten(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    away = Presence(
+        "edge-1",
+        Link.OFFLINE,
+        Told.UNSTABLE,
+        since=NOW,
+        due_at=NOW + MINUTE,
+        boot=7,
+        heard_at=NOW,
+        away_since=NOW - MINUTE,
+        drops=4,
+        held=3,
+        lost=2,
+        lost_away=1,
+    )
+    never = Presence("edge-2", Link.UNSEEN, Told.ABSENT, since=NOW)
+    loss = Loss("edge-1", NOW, NOW + MINUTE, in_outbox=2, at_broker=1)
+    first = Store(url)
+    kept = {"edge-1": away, "edge-2": never}
+    first.record([], [], positions={}, presences=kept, losses={"edge-1": loss}, now=NOW)
+    first.record([], [], positions={}, presences={"edge-1": replace(away, held=9)}, now=NOW)
+    first.close()
+    second = Store(url)
+    assert second.presences() == [replace(away, held=9), never]
+    assert second.losses() == [loss]
+    gone: dict[str, None] = {"edge-1": None}
+    second.record([], [], positions={}, presences=gone, losses=gone, now=NOW)
+    assert second.presences() == [never]
+    assert second.losses() == []
+    second.close()
 
 
 def test_a_directory_that_does_not_exist_is_told(tmp_path: Path) -> None:

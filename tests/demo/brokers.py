@@ -8,7 +8,8 @@ from typing import Self
 
 import yaml
 
-from tests.stage.broker import Account, Broker, free_port
+from tests.mosquitto import free_port
+from tests.stage.broker import Account, Broker
 from tests.waiting import until
 
 
@@ -41,7 +42,7 @@ class Amqtt:
         configuration.write_text(yaml.safe_dump(self._configuration()), encoding="utf-8")
         with (self._folder / "amqtt.log").open("ab") as log:
             command = [str(Path(sys.executable).with_name("amqtt")), "-c", str(configuration)]
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         until(self._takes_connections)
         return self
 

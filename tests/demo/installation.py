@@ -12,7 +12,7 @@ from tests.demo.brokers import Amqtt, Mosquitto
 from tests.fakes.apiserver import ApiServer
 from tests.fakes.feishu import Bot, FeishuFake, Message
 from tests.fakes.relay import Relay
-from tests.stage.broker import find_mosquitto
+from tests.mosquitto import is_installed
 from tests.stage.process import Process
 
 CLUSTER = "edge-042"
@@ -49,7 +49,7 @@ class Installation:
         self._running = ExitStack()
 
     def _choose_broker(self, *, embedded: bool) -> Mosquitto | Amqtt:
-        if embedded or find_mosquitto() is None:
+        if embedded or not is_installed():
             return Amqtt(self.folder)
         return Mosquitto(self.folder / "broker", CLUSTER, "ops")
 
@@ -67,9 +67,9 @@ class Installation:
         self._running.close()
 
     def recorded(self) -> list[dict[str, Any]]:
-        """Return the events that the receiver `record` has got so far."""
+        """Return the events that the receiver `record` has got so far, but for one that it is writing."""
         path = self.folder / "events.ndjson"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]] if path.exists() else []
 
     def producer_sums(self) -> dict[str, int]:
         """Return what the producer has counted, once it has stopped."""

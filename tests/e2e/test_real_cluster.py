@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Site
+from tests.stage.site import Site
 from tests.waiting import until
 
 KUBECONFIG = os.environ.get("KUBECONFIG_FOR_TESTS")

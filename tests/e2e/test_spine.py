@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import API_TOKEN, CLUSTER, FEISHU_SECRET, Site
 from tests.fakes.recording import Notification, read_recording
 from tests.producer.conftest import event
 from tests.schemas.session_harness import Recorder, running
+from tests.stage.site import API_TOKEN, CLUSTER, FEISHU_SECRET, Site
 from tests.waiting import until
 from tocsin_producer.event import EventState, read_event
 from tocsin_producer.filter import EventFilter
@@ -92,13 +92,13 @@ def test_a_critical_event_is_a_card_in_the_feishu_group(site: Site) -> None:
 
 def test_what_happened_while_the_link_was_down_arrives_when_it_is_back(site: Site) -> None:
     site.start()
-    site.link.cut()
+    site.uplink.cut()
     for number in range(50):
         site.api_server.events.put(event(str(number)))
     site.api_server.events.put(event("0", count=7))
     site.producer.wait_for_log("connection lost")
     assert site.states() == []
-    site.link.restore()
+    site.uplink.restore()
     until(lambda: len(site.states()) == 50)
     assert dict(site.states()) == {"0": 7} | {str(number): 3 for number in range(1, 50)}
 
@@ -106,13 +106,13 @@ def test_what_happened_while_the_link_was_down_arrives_when_it_is_back(site: Sit
 def test_a_producer_that_was_killed_neither_misses_nor_repeats(site: Site) -> None:
     site.start()
     site.api_server.events.put(event("before"))
-    until(lambda: site.states() == [("before", 3)])
-    site.link.cut()
+    until(lambda: site.states() == [("before", 3)] and not site.waiting())
+    site.uplink.cut()
     site.api_server.events.put(event("held back"))
     until(lambda: b"held back" in (site.folder / "outbox.db-wal").read_bytes())
     site.producer.kill()
     site.api_server.events.put(event("meanwhile"))
-    site.link.restore()
+    site.uplink.restore()
     site.start_producer()
     until(lambda: len(site.states()) == 3)
     assert site.producer.stop() == 0
@@ -191,8 +191,9 @@ def test_a_site_cannot_write_as_another(site: Site, topic: str) -> None:
     assert site.publish(CLUSTER, topic, b"{}") == "Not authorized"
 
 
-def test_a_consumer_cannot_write_events(site: Site) -> None:
-    assert site.publish("ops", f"k8s/v1/{CLUSTER}/event/shop/Pod/BackOff", b"{}") == "Not authorized"
+@pytest.mark.parametrize("topic", [f"k8s/v1/{CLUSTER}/event/shop/Pod/BackOff", "k8s/v1/ops/status"])
+def test_a_consumer_cannot_write_not_even_as_a_cluster_of_its_own_name(site: Site, topic: str) -> None:
+    assert site.publish("ops", topic, b"{}") == "Not authorized"
 
 
 def test_a_site_cannot_read_what_others_write(site: Site) -> None:

@@ -24,10 +24,10 @@ from tests.fakes.apiserver_api import EventsApi
 from tests.fakes.apiserver_clock import Clock
 from tests.fakes.apiserver_connection import Connection, Head
 from tests.fakes.apiserver_faults import Fault
-from tests.fakes.apiserver_listener import Listener
 from tests.fakes.apiserver_request import Request, Token
 from tests.fakes.apiserver_store import EventStore
 from tests.fakes.apiserver_watch import Watch
+from tests.fakes.listener import Listener
 from tests.fakes.recording import play, read_recording
 
 _STOP_SECONDS = 10.0

@@ -2,7 +2,6 @@
 
 import json
 import ssl
-from collections.abc import Iterator
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -24,18 +23,6 @@ from tests.fakes.apiserver_exchange import (
 from tests.fakes.recording import read_recording
 
 RECORDED_REVISION = 43236  # of the lists in the recorded exchanges
-
-
-@pytest.fixture
-def server() -> Iterator[ApiServer]:
-    with ApiServer() as running:
-        yield running
-
-
-@pytest.fixture
-def client(server: ApiServer) -> Iterator[Client]:
-    with Client(server) as connected:
-        yield connected
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import functools
 import http.client
 import ssl
-from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -23,19 +22,6 @@ from tests.fakes.apiserver_faults import (
     oversize_frame,
 )
 from tests.fakes.apiserver_watch import CutWithin
-
-
-@pytest.fixture
-def server() -> Iterator[ApiServer]:
-    with ApiServer() as running:
-        yield running
-
-
-@pytest.fixture
-def client(server: ApiServer) -> Iterator[Client]:
-    with Client(server) as connected:
-        yield connected
-
 
 # Connections
 

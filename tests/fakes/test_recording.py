@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,18 +19,6 @@ from tests.fakes.apiserver_store import Event
 from tests.fakes.recording import Notification, happened_at, play, read_recording, redate
 
 ROOT = Path(__file__).parent.parent.parent
-
-
-@pytest.fixture
-def server() -> Iterator[ApiServer]:
-    with ApiServer() as running:
-        yield running
-
-
-@pytest.fixture
-def client(server: ApiServer) -> Iterator[Client]:
-    with Client(server) as connected:
-        yield connected
 
 
 def notification(at_seconds: float, event: Event) -> Notification:

@@ -28,8 +28,8 @@ def _close_databases(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Close what tests open: since Python 3.13 a connection that is forgotten warns."""
     opened: list[sqlite3.Connection] = []
 
-    def connect(path: str) -> sqlite3.Connection:
-        opened.append(original(path))
+    def connect(path: str, lock_seconds: float) -> sqlite3.Connection:
+        opened.append(original(path, lock_seconds))
         return opened[-1]
 
     original = database_module._connect

@@ -1,10 +1,11 @@
 import logging
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tocsin_producer.database import Database, next_boot
+from tocsin_producer.database import Database, later_boot, next_boot
 from tocsin_producer.errors import StateError
 
 
@@ -41,6 +42,86 @@ def test_a_damaged_database_is_set_aside(tmp_path: Path) -> None:
     path.write_bytes(content)
     assert Database(path, now=lambda: 99.0).number("number-7") == 0
     assert (tmp_path / "state.db.unusable-99").exists()
+
+
+def test_what_is_set_aside_keeps_what_was_committed_last(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE t (x)")
+        connection.execute("INSERT INTO t VALUES ('in the log alone')")
+        connection.execute("PRAGMA user_version = 77")
+        connection.commit()
+        for file in tmp_path.glob("state.db*"):  # as kill -9 leaves them
+            (tmp_path / f"killed-{file.name}").write_bytes(file.read_bytes())
+    Database(tmp_path / "killed-state.db", now=lambda: 99.0).close()
+    with closing(sqlite3.connect(tmp_path / "killed-state.db.unusable-99")) as connection:
+        assert connection.execute("SELECT x FROM t").fetchall() == [("in the log alone",)]
+
+
+def test_a_file_that_another_process_uses_is_not_shared(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    other = Database(path)
+    with pytest.raises(
+        StateError, match=f"cannot open {path}: another process uses it; each producer needs a file"
+    ):
+        Database(path, lock_seconds=0.05)
+    other.close()
+    Database(path, lock_seconds=0.05).close()
+
+
+def test_a_file_that_turns_out_to_be_damaged_is_reported_for_a_new_start_to_mend(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    database = Database(path)
+    for number in range(200):
+        database.keep_number(f"number-{number}-{'x' * 10_000}", number)
+    damage: list[None] = []
+    database.on_damage = lambda: damage.append(None)
+    for file in tmp_path.glob("state.db*"):
+        content = file.read_bytes()
+        file.write_bytes(content[:32] + b"\xff" * (len(content) - 32))
+    with pytest.raises(StateError, match="the state file is damaged .*; it is set aside at the next start"):
+        look_at_everything(database)
+    assert damage
+    database.close()
+    assert Database(path, now=lambda: 99.0).number("boot") == 0
+
+
+def look_at_everything(database: Database) -> None:
+    with database.transaction() as connection:
+        connection.execute("SELECT SUM(LENGTH(name)) FROM numbers").fetchone()
+
+
+def test_what_cannot_be_written_is_said_once_and_so_is_that_it_can_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    database = Database(None)
+    with database.transaction() as connection:
+        connection.execute("CREATE TRIGGER full BEFORE INSERT ON numbers BEGIN SELECT RAISE(ABORT, 'full'); END")
+    for _ in range(5):
+        with pytest.raises(sqlite3.Error):
+            database.keep_number("n", 1)
+        assert database.number("n") == 0  # reading goes on, and does not mean that writing does
+    assert database.trouble == "full"
+    with database.transaction() as connection:
+        connection.execute("DROP TRIGGER full")
+    database.keep_number("n", 1)
+    assert database.trouble is None
+    assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
+
+
+def test_a_later_boot_is_kept_if_it_can_be_and_used_if_it_cannot(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    database = Database(path)
+    assert later_boot(database, 5_000_000_000) == 5_000_000_001
+    with database.transaction() as connection:
+        connection.execute("CREATE TRIGGER full BEFORE INSERT ON numbers BEGIN SELECT RAISE(ABORT, 'full'); END")
+    assert later_boot(database, 6_000_000_000) == 6_000_000_001
+    with database.transaction() as connection:
+        connection.execute("DROP TRIGGER full")
+    assert next_boot(database) == 5_000_000_002
+    database.close()
 
 
 def test_a_database_of_another_version_is_set_aside(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -7,8 +9,10 @@ import pytest
 
 from tests.producer.conftest import message
 from tocsin_producer.database import Database
-from tocsin_producer.link import WINDOW, Link
+from tocsin_producer.link import LOOK_SECONDS, STATE_PAUSE_SECONDS, WINDOW, Link
 from tocsin_producer.outbox import Message, Outbox
+from tocsin_producer.status import RETELL_SECONDS, OwnStatus
+from tocsin_producer.suspects import LARGE_STREAK, PAUSES_SECONDS
 from tocsin_schemas.session import Connection, Received
 
 STATUS = "k8s/v1/edge-042/status"
@@ -20,6 +24,14 @@ class FakeConnection:
 
     published: list[tuple[str, dict[str, Any], bool]] = field(default_factory=list)
     acknowledged: list[Received] = field(default_factory=list)
+    looked: list[str] = field(default_factory=list)
+    unheard: set[int] = field(default_factory=set)
+
+    def look(self, topic: str) -> None:
+        self.looked.append(topic)
+
+    def was_unheard(self, mid: int) -> bool:
+        return mid in self.unheard
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int:
         if topic == "impossible":
@@ -43,19 +55,41 @@ class Bench:
     def __init__(self, *, max_messages: int = 1000) -> None:
         self.outbox = Outbox(Database(None), max_messages=max_messages, max_bytes=10**9)
         self.time = 0.0
+        self.leaves: list[None] = []
+        self.status = OwnStatus(
+            "edge-042", 17, self.outbox, clock=self.clock, now=lambda: 1000.0, uniform=lambda _low, high: high
+        )
         self.link = Link(
             self.outbox,
-            topic_root="k8s/v1",
-            cluster="edge-042",
-            boot=17,
-            clock=lambda: self.time,
-            now=lambda: 1000.0,
+            self.status,
+            status_topic=STATUS,
+            leave=lambda: self.leaves.append(None),
+            clock=self.clock,
         )
         self.fake = FakeConnection()
+
+    def clock(self) -> float:
+        return self.time
 
     @property
     def connection(self) -> Connection:
         return cast("Connection", self.fake)
+
+    def connect(self) -> None:
+        """Connect, as after a break if there was a connection before."""
+        self.fake = FakeConnection()
+        self.link.on_connected(self.connection, session_present=False)
+
+    def tell(self) -> None:
+        """Let the broker take all statuses that are under way."""
+        for mid, (topic, _, _) in enumerate(self.fake.published, start=1):
+            if topic == STATUS:
+                self.answer(mid)
+
+    def find(self, boot: int, state: str = "online", *, retained: bool = True) -> None:
+        """Have a status come from the topic that we look at."""
+        payload = json.dumps({"v": 1, "cluster": "edge-042", "state": state, "boot": boot}).encode()
+        self.link.on_message(self.connection, Received(STATUS, payload, 0, retained))
 
     def put(self, *uids: str) -> None:
         for uid in uids:
@@ -73,7 +107,7 @@ class Bench:
 
 def test_it_tells_that_it_is_there_when_it_connects() -> None:
     bench = Bench()
-    bench.link.kubernetes_version = "v1.32.1+k3s1"
+    bench.status.kubernetes_version = "v1.32.1+k3s1"
     bench.link.on_connected(bench.connection, session_present=False)
     (status,) = bench.fake.statuses()
     assert status["state"] == "online"
@@ -187,7 +221,7 @@ def test_in_a_storm_of_losses_the_status_is_told_once_a_minute() -> None:
 def test_the_version_of_the_api_server_is_told_as_soon_as_it_is_known() -> None:
     bench = Bench()
     bench.link.on_connected(bench.connection, session_present=False)
-    bench.link.kubernetes_version = "v1.36.2"
+    bench.status.kubernetes_version = "v1.36.2"
     bench.turn()
     bench.turn()
     assert [status.get("k8s") for status in bench.fake.statuses()] == [None, "v1.36.2"]
@@ -203,6 +237,16 @@ def test_it_says_goodbye_and_waits_until_the_broker_has_heard_it() -> None:
     assert bench.link.is_idle()
 
 
+def test_after_its_goodbye_it_does_not_say_that_it_is_there() -> None:
+    bench = told(max_messages=1)
+    bench.link.on_stopping(bench.connection)
+    bench.find(17)
+    bench.time += RETELL_SECONDS
+    bench.put("a", "b")
+    bench.turn()
+    assert [status["state"] for status in bench.fake.statuses()] == ["offline"]
+
+
 def test_a_link_is_not_idle_while_something_waits() -> None:
     bench = Bench()
     bench.put("a")
@@ -214,3 +258,225 @@ def test_what_nobody_asked_for_is_acknowledged() -> None:
     received = Received("t", b"", 7, retained=False)
     bench.link.on_message(bench.connection, received)
     assert bench.fake.acknowledged == [received]
+
+
+def told(**options: Any) -> Bench:
+    """Return a bench whose status the broker has had, and which is now connected anew."""
+    bench = Bench(**options)
+    bench.connect()
+    bench.tell()
+    bench.link.on_disconnected("cut")
+    bench.connect()
+    return bench
+
+
+def test_at_its_first_connect_it_tells_its_status_at_once_and_looks_beside() -> None:
+    bench = Bench()
+    bench.connect()
+    assert bench.fake.looked == [STATUS]
+    assert len(bench.fake.statuses()) == 1
+
+
+def test_when_it_reconnects_it_looks_before_it_tells_and_hands_over_nothing_meanwhile() -> None:
+    bench = told()
+    bench.put("a")
+    assert bench.turn() == []
+    assert bench.fake.statuses() == []
+    bench.find(17, "offline")
+    assert [status["state"] for status in bench.fake.statuses()] == ["online"]
+    assert bench.turn() == ["a"]
+
+
+def test_what_waited_when_the_link_came_back_is_told_with_the_status() -> None:
+    bench = told()
+    bench.put(*(f"held-{number}" for number in range(40)))
+    bench.find(17, "offline")
+    bench.turn()
+    assert [status["waiting"] for status in bench.fake.statuses()] == [40]
+
+
+def test_a_later_boot_that_tells_again_after_us_ends_our_session_without_a_word() -> None:
+    bench = told()
+    bench.find(18)
+    bench.tell()
+    bench.link.on_disconnected("cut")
+    bench.connect()
+    bench.put("a")
+    bench.find(18)
+    assert (bench.link.superseded_by, len(bench.leaves)) == (18, 1)
+    assert bench.turn() == []
+    assert bench.link.is_idle()
+    bench.link.on_stopping(bench.connection)
+    assert bench.fake.published == []
+
+
+def test_an_earlier_boot_that_tells_again_after_us_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    bench = told()
+    for _ in range(5):
+        bench.find(16)
+        bench.tell()
+        bench.link.on_disconnected("cut")
+        bench.connect()
+    assert bench.link.superseded_by is None
+    assert len(caplog.records) == 1
+    assert "of an earlier boot (16) than ours (17)" in caplog.text
+
+
+def test_a_boot_that_an_earlier_producer_is_ahead_of_goes_on_as_a_later_one() -> None:
+    bench = Bench()
+    bench.connect()
+    bench.find(4_000_000_000, "offline")
+    assert (bench.link.outdated_by, len(bench.leaves)) == (4_000_000_000, 1)
+    bench.link.begin_boot(4_000_000_001)
+    bench.link.on_disconnected("stopped")
+    bench.connect()
+    bench.put("a")
+    bench.find(4_000_000_000, "offline")
+    assert bench.fake.statuses()[0]["boot"] == 4_000_000_001
+    assert json.loads(bench.link.will().payload)["boot"] == 4_000_000_001
+    bench.turn()
+    assert bench.link.outdated_by is None
+    assert (bench.fake.events()[0]["boot"], bench.fake.events()[0]["seq"]) == (4_000_000_001, 1)
+
+
+def test_where_it_may_not_read_its_status_it_goes_on_after_a_while_and_says_so_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench = told()
+    bench.put("a")
+    assert bench.link.on_turn(bench.connection) == LOOK_SECONDS
+    bench.time += LOOK_SECONDS
+    assert bench.turn() == ["a"]
+    assert len(bench.fake.statuses()) == 1
+    bench.link.on_disconnected("cut")
+    bench.connect()
+    assert bench.fake.looked == []
+    assert bench.turn() == ["a"]
+    assert caplog.text.count("cannot read") == 1
+
+
+def test_a_broker_that_has_forgotten_what_was_retained_is_no_reason_to_stop_looking(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench = Bench()
+    bench.connect()
+    bench.tell()
+    bench.find(17, retained=False)  # our own, as it comes to who listens
+    for _ in range(3):
+        bench.link.on_disconnected("restarted")
+        bench.connect()
+        assert bench.fake.looked == [STATUS]
+        bench.time += LOOK_SECONDS
+        bench.turn()
+        bench.tell()
+    assert caplog.text == ""
+
+
+def test_a_broker_that_hangs_up_on_who_looks_is_used_without_looking() -> None:
+    bench = Bench()
+    bench.connect()
+    assert bench.fake.looked == [STATUS]
+    bench.link.on_disconnected("hung up")
+    bench.connect()
+    assert bench.fake.looked == []
+    assert len(bench.fake.statuses()) == 1
+
+
+@pytest.mark.parametrize("payload", [b"", b"nonsense", b'{"boot":"x"}'])
+def test_what_is_no_status_ends_the_look_and_nothing_else(payload: bytes) -> None:
+    bench = told()
+    bench.link.on_message(bench.connection, Received(STATUS, payload, 0, retained=True))
+    assert len(bench.fake.statuses()) == 1
+    assert bench.leaves == []
+
+
+def test_an_event_that_nobody_gets_counts_as_published_and_as_unheard_and_is_said_once_per_streak(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    bench = Bench()
+    bench.put("a", "b", "c", "d")
+    bench.fake.unheard = {1, 2, 4}
+    bench.turn()
+    for mid in (1, 2, 3, 4):
+        bench.answer(mid)
+    assert (bench.link.counters.published, bench.link.counters.unheard) == (4, 3)
+    assert bench.outbox.waiting == 0
+    assert caplog.text.count("nobody subscribes") == 2
+    assert caplog.text.count("heard again, after 2") == 1
+
+
+def test_statuses_count_as_sent_bytes() -> None:
+    bench = Bench()
+    bench.connect()
+    sent = bench.link.counters.bytes
+    assert sent > len(STATUS) + 50
+    bench.time += RETELL_SECONDS
+    bench.turn()
+    assert bench.link.counters.bytes == 2 * sent
+
+
+def test_while_it_is_connected_it_tells_its_status_again_every_hour() -> None:
+    bench = Bench()
+    bench.connect()
+    for _ in range(5):
+        rest = bench.link.on_turn(bench.connection)
+        assert rest is not None
+        assert rest <= RETELL_SECONDS
+        bench.time += rest
+    assert len(bench.fake.statuses()) == 5
+
+
+def test_a_message_on_which_the_broker_hangs_up_keeps_nothing_back_and_is_given_up_in_the_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench = Bench()
+    bench.outbox.put(message("poison", payload=json.dumps({"uid": "poison", "x": "x" * 500})))
+    bench.put("a", "b")
+    tries = arrived = 0
+    while bench.outbox.waiting and bench.time < 24 * 3600:
+        bench.connect()
+        bench.time += LOOK_SECONDS
+        bench.turn()
+        bench.tell()
+        bench.time += bench.link.on_turn(bench.connection) or 0
+        bench.link.on_turn(bench.connection)
+        for mid, (topic, payload, _) in enumerate(bench.fake.published, start=1):
+            if topic != STATUS and payload["uid"] == "poison":
+                tries += 1
+                break
+            if topic != STATUS:
+                arrived += 1
+            bench.answer(mid)
+        bench.link.on_disconnected("closed without a word")
+    assert (arrived, bench.outbox.lost, dict(bench.outbox.losses)) == (2, 1, {"room": 0, "size": 1})
+    assert tries == LARGE_STREAK + len(PAUSES_SECONDS)
+    assert "gave up t: the broker hung up each time it came" in caplog.text
+
+
+def test_what_the_broker_has_is_not_sent_again_while_the_state_cannot_be_written() -> None:
+    bench = Bench()
+    bench.put("a", "b")
+    bench.turn()
+    with full(bench.outbox):
+        bench.answer(1)
+        assert bench.outbox.waiting == 2
+        bench.link.on_disconnected("cut")
+        bench.connect()
+        bench.time += LOOK_SECONDS
+        assert bench.turn() == []
+    bench.time += STATE_PAUSE_SECONDS
+    assert bench.turn() == ["b"]
+    assert bench.outbox.waiting == 1
+
+
+@contextmanager
+def full(outbox: Outbox) -> Iterator[None]:
+    """Have nothing written, as on a disk that is full."""
+    with outbox._database.transaction() as connection:
+        connection.execute(
+            "CREATE TRIGGER full BEFORE DELETE ON outbox BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+        )
+    yield
+    with outbox._database.transaction() as connection:
+        connection.execute("DROP TRIGGER full")

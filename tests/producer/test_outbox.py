@@ -102,6 +102,65 @@ def test_what_is_under_way_is_not_given_up_for_want_of_room() -> None:
     assert outbox.lost == 1
 
 
+def test_through_a_day_without_a_link_it_stays_within_its_bounds_and_tells_what_it_lost(tmp_path: Path) -> None:
+    """A storm of 20,000 states of 6,000 Events, a third of them severe, with room for 300 or 100 kB."""
+    path = tmp_path / "outbox.db"
+    database = Database(path)
+    outbox = make(database, max_messages=300, max_bytes=100_000)
+    latest: dict[str, int] = {}
+    for number in range(20_000):
+        uid = f"event-{number * 7919 % 6000}"
+        latest[uid] = latest.get(uid, 0) + 1
+        payload = "x" * (100 + number % 500)
+        outbox.put(message(uid, latest[uid], severity=2 if number % 3 == 0 else 1, payload=payload))
+        assert (outbox.waiting <= 300, outbox.bytes <= 100_000) == (True, True)
+    database.close()
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 1_000_000
+
+    again = make(Database(path), max_messages=300, max_bytes=100_000)
+    waiting = again.take(10_000)
+    assert {taken.severity for taken in waiting} == {2}
+    assert len({taken.uid for taken in waiting}) == len(waiting) == again.waiting > 100
+    assert all(taken.count <= latest[taken.uid] for taken in waiting)
+    assert again.lost == again.losses["room"] >= 6000 - len(waiting)
+
+
+def test_it_tells_how_long_the_oldest_has_waited_whatever_the_clock_does() -> None:
+    time = [1000.0]
+    outbox = Outbox(Database(None), max_messages=10, max_bytes=1000, now=lambda: time[0])
+    assert outbox.oldest_seconds() == 0
+    outbox.put(message("a", 1))
+    time[0] = 1030.0
+    outbox.put(message("b"))
+    outbox.put(message("a", 2))
+    assert outbox.oldest_seconds() == 30
+    time[0] = 5.0
+    assert outbox.oldest_seconds() == 0
+
+
+def test_what_is_left_out_stays_and_can_be_taken_alone() -> None:
+    outbox = make()
+    outbox.put(message("a"))
+    outbox.put(message("b"))
+    assert uids(outbox.take(10, leave=["a"])) == [("b", 1)]
+    assert outbox.take_only("a") == message("a")
+    assert outbox.take_only("c") is None
+    assert outbox.take(10) == []
+
+
+def test_what_was_delivered_stays_under_way_until_that_is_written() -> None:
+    database = Database(None)
+    outbox = make(database)
+    outbox.put(message("a"))
+    (taken,) = outbox.take(1)
+    with database.transaction() as connection:
+        connection.execute("CREATE TRIGGER full BEFORE DELETE ON outbox BEGIN SELECT RAISE(ABORT, 'full'); END")
+    with pytest.raises(sqlite3.Error):
+        outbox.acknowledge(taken)
+    outbox.put_all_back(but=["a"])
+    assert (outbox.waiting, outbox.take(1)) == (1, [])
+
+
 def test_a_message_that_no_broker_can_take_is_counted_as_lost() -> None:
     outbox = make()
     outbox.put(message("a"))

@@ -64,10 +64,31 @@ message_limit: 4
     assert "events.include[2].raison: unknown key; did you mean reason?" in found[4]
 
 
-@pytest.mark.parametrize("key", ["fold: {interval: 30m}", 'http: {listen: "0.0.0.0:8080"}'])
-def test_a_key_that_does_nothing_yet_is_refused(tmp_path: Path, key: str) -> None:
-    (problem,) = problems(tmp_path, MINIMAL + key)
+def test_a_key_that_does_nothing_yet_is_refused(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, MINIMAL + "fold: {interval: 30m}")
     assert "with a later version; remove this key" in problem
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("events: {include: [{type: warning}]}", "expected what matches Normal or Warning, found 'warning'"),
+        ("events: {include: [{type: [Error]}]}", "expected what matches Normal or Warning, found ['Error']"),
+        ("events: {exclude: [{}]}", "expected at least one field; a rule without any excludes every event"),
+        ("events: {include: [{reason: []}]}", "an empty list matches nothing"),
+        ("outbox: {max_messages: true}", "expected a whole number, found true"),
+        ("outbox: {max_bytes: 32KiB}", "expected at least 65536"),
+        ("outbox: {path: /tmp}", "expected the path of a file, found a directory"),
+        ("message_limit: 8193", "expected at most 8192"),
+    ],
+)
+def test_what_would_do_nothing_or_too_much_is_refused(tmp_path: Path, text: str, problem: str) -> None:
+    (found,) = problems(tmp_path, MINIMAL + text)
+    assert problem in found
+
+
+def test_a_rule_without_fields_includes_every_event(tmp_path: Path) -> None:
+    assert load(tmp_path, MINIMAL + "events: {include: [{}]}").events.include[0].rule().patterns == {}
 
 
 @pytest.mark.parametrize("root", ["", "/k8s", "k8s/", "k8s/+", "k8s/#", "$SYS/x", "a b"])
@@ -80,3 +101,17 @@ def test_the_environment_stands_over_the_file(tmp_path: Path) -> None:
     environment = {"TOCSIN_CLUSTER": "edge-7", "TOCSIN_OUTBOX_MAX_MESSAGES": "7", "TOCSIN_LOG_LEVEL": "debug"}
     settings = load(tmp_path, MINIMAL, environment)
     assert (settings.cluster, settings.outbox.max_messages, settings.log.level) == ("edge-7", 7, "debug")
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:8080", "127.0.0.1:1", "localhost:9100", "[::]:8080"])
+def test_probes_are_answered_where_it_says(tmp_path: Path, listen: str) -> None:
+    assert load(tmp_path, f'{MINIMAL}http: {{listen: "{listen}"}}\n').http.listen == listen
+    assert load(tmp_path, MINIMAL).http.listen is None
+
+
+@pytest.mark.parametrize(
+    "listen", ["8080", ":8080", "::1:8080", "host:", "host:http", "host:0", "host:65536", "host:8\u0660"]
+)
+def test_an_address_to_listen_on_must_be_host_and_port(tmp_path: Path, listen: str) -> None:
+    (problem,) = problems(tmp_path, f'{MINIMAL}http: {{listen: "{listen}"}}\n')
+    assert "http.listen: expected host:port such as" in problem

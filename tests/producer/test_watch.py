@@ -135,7 +135,7 @@ def test_a_watch_that_ends_at_once_again_and_again_is_resumed_ever_more_slowly(
     server: ApiServer,
     make_pipeline: MakePipeline,
 ) -> None:
-    with followed(server, make_pipeline()) as following, server.faulty(faults.CloseWatches(after_seconds=0)):
+    with server.faulty(faults.CloseWatches(after_seconds=0)), followed(server, make_pipeline()) as following:
         until(lambda: len(following.pauses) >= 4)
         assert following.pauses[:4] == [1.0, 2.0, 3.0, 4.0]
 

@@ -178,6 +178,7 @@ def test_one_mistake_is_told_with_its_line_its_key_and_what_was_expected(
         ('a: 1\n"a": 2\n', "conf.yaml:2: is not YAML: the key a stands here for the second time"),
         ("a: [1\nb: 2\n", "conf.yaml:2: is not YAML: "),
         ("a: b: c\n", "conf.yaml:1: is not YAML: text with a colon in it wants quotes"),
+        ("a:\n  b: 1\n c: 2\n", "conf.yaml:3: is not YAML: the indentation differs from that of the lines above"),
         ("a:\n\tb: 1\n", "conf.yaml:2: is not YAML: a tab; YAML is indented by spaces"),
         ("a: 1\n---\nb: 2\n", "conf.yaml:2: is not YAML: --- begins a second document"),
         ("a: *x\n", "conf.yaml:1: is not YAML: text that begins with * wants quotes"),

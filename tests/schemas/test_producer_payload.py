@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from tests.fakes.recording import read_recording
 from tocsin_producer.event import EventState, read_event
 from tocsin_producer.payload import event_payload, numbered, status_payload
+from tocsin_producer.settings import MESSAGE_LIMIT
 from tocsin_schemas.event import EventPayload
 from tocsin_schemas.generate import json_schema
 from tocsin_schemas.status import StatusPayload
@@ -19,9 +20,14 @@ from tocsin_schemas.topics import event_topic, parse
 
 RECORDING = Path(__file__).parents[1] / "data" / "node-failures.watch.ndjson.gz"
 LIMIT = 1024
+#: What `mosquitto/` lets a packet be, less its header and the properties that go with it.
+PACKET_LIMIT = 65_536 - 64
 EVENT_SCHEMA, STATUS_SCHEMA = (Draft202012Validator(json_schema(name)) for name in ("event", "status"))
 TEXT = st.none() | st.text(st.characters(), max_size=40)
-TIME = st.none() | st.datetimes().map(lambda moment: f"{moment.isoformat()}Z") | st.text(max_size=30)
+MOMENT = st.tuples(st.datetimes(), st.sampled_from(["Z", "+14:00", "-12:00"]))
+TIME = st.none() | MOMENT.map(lambda moment: f"{moment[0].isoformat()}{moment[1]}") | st.text(max_size=30)
+#: Characters that grow most in UTF-8 and in JSON.
+GREEDY = st.sampled_from(["\0", "\x1f", "€", "🚨", '"', "\\"]).map(lambda character: character * 100_000)
 EVENTS = st.fixed_dictionaries(
     {
         "metadata": st.fixed_dictionaries({"uid": st.uuids().map(str), "creationTimestamp": TIME}),
@@ -63,6 +69,25 @@ def test_what_the_producer_makes_of_any_event_is_a_payload_of_version_1(event: d
         state.last,
     )
     assert len(payload.msg) <= LIMIT
+
+
+@given(GREEDY)
+def test_no_event_is_larger_than_the_packets_that_the_broker_takes(text: str) -> None:
+    """Else the broker hangs up on it, again and again, and nothing behind it ever arrives."""
+    involved = {"kind": text, "namespace": text, "name": text, "fieldPath": text}
+    source = {"component": text, "host": text}
+    state = read_event(
+        {
+            "metadata": {"uid": "u" * 128},
+            "involvedObject": involved,
+            "source": source,
+            **dict.fromkeys(("type", "reason", "message"), text),
+        }
+    )
+    payload = numbered(event_payload(state, "c" * 63, message_limit=MESSAGE_LIMIT), boot=2**63 - 1, seq=2**63 - 1)
+    topic = event_topic("k8s/v1", "c" * 63, namespace=state.namespace, kind=state.kind, reason=state.reason)
+    assert len(payload) + len(topic.encode()) <= PACKET_LIMIT
+    check(state)
 
 
 def recorded() -> Iterator[EventState]:

@@ -1,8 +1,8 @@
 import pytest
 from paho.mqtt import publish
 
+from tests.fakes.relay import Relay
 from tests.mosquitto import Mosquitto
-from tests.relay import Relay
 from tests.schemas.session_harness import Recorder, broker_at, running, unique
 from tests.waiting import until
 from tocsin_schemas.session import Connection, Received, Session
@@ -74,10 +74,10 @@ def test_what_was_not_acknowledged_comes_again_on_the_next_connection(mosquitto:
         send(mosquitto, topic, b"1", b"2", b"3")
         until(lambda: len(recorder.messages) == 3)
         recorder.acknowledges = True
-        relay.cut()
+        relay.reset()
         until(lambda: len(recorder.messages) == 6)
         until(lambda: mosquitto.log().count("Received PUBACK") == 3)
-        relay.cut()
+        relay.reset()
         until(lambda: len(recorder.connections) == 3)
         send(mosquitto, topic, b"4")
         until(lambda: len(recorder.messages) == 7)
@@ -91,7 +91,7 @@ def test_an_acknowledgement_for_an_old_connection_is_never_sent_on_a_new_one(mos
         until(lambda: "SUBACK" in mosquitto.log())
         send(mosquitto, topic, b"1")
         until(lambda: len(recorder.messages) == 1)
-        relay.cut()
+        relay.reset()
         until(lambda: len(recorder.messages) == 2)
         old, message = recorder.messages[0]
         old.acknowledge(message)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.relay import Relay
 from tests.mosquitto import Mosquitto, free_port
-from tests.relay import Relay
 from tests.schemas.fake_broker import (
     ACCEPTED,
     CONNECT,
@@ -42,7 +42,7 @@ class Doomed(Recorder):
         print("connected", flush=True)
 port, topic = json.loads(sys.argv[1])
 broker = Broker(host="127.0.0.1", port=port, client_id="doomed", tls=False)
-Session(broker, Doomed(), will=Will(topic, b"offline")).run(threading.Event())
+Session(broker, Doomed(), will=lambda: Will(topic, b"offline")).run(threading.Event())
 """
 
 
@@ -82,7 +82,7 @@ def test_the_will_is_not_published_after_a_clean_stop_and_the_last_words_are(mos
     leaver = Recorder(last_words=(topic, b"goodbye"))
     with running(broker_at(mosquitto.port), watcher):
         until(lambda: "SUBACK" in mosquitto.log())
-        with running(broker_at(mosquitto.port), leaver, will=Will(topic, b"will")):
+        with running(broker_at(mosquitto.port), leaver, will=lambda: Will(topic, b"will")):
             until(lambda: leaver.connections)
         marker = Recorder(last_words=(topic, b"later"))
         with running(broker_at(mosquitto.port), marker):
@@ -160,7 +160,7 @@ def test_a_connection_that_lasted_ends_the_streak(mosquitto: Mosquitto, monkeypa
     ):
         for number in (1, 2, 3):
             until(lambda number=number: len(recorder.connections) == number)  # type: ignore[misc]
-            relay.cut()
+            relay.reset()
         until(lambda: len(recorder.connections) == 4)
     assert failures == [1, 1, 1]
 

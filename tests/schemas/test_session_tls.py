@@ -9,8 +9,8 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from tests.mosquitto import Mosquitto
-from tests.relay import WebSocketRelay
 from tests.schemas.session_harness import Recorder, broker_at, running, unique
+from tests.schemas.websocket_relay import WebSocketRelay
 from tests.waiting import until
 from tocsin_schemas.session import Broker
 

@@ -39,19 +39,31 @@ class Process:
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 env=self.environment,
+                start_new_session=True,  # Ctrl-C is for who started it
             )
 
     def stop(self, *, within_seconds: float = 20.0) -> int:
         """Ask it to end and return its exit code."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(within_seconds)
+        self._signal(signal.SIGTERM)
+        return self.wait(within_seconds=within_seconds)
 
     def kill(self) -> None:
         """End it at once (kill -9), whatever it does."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+
+    def freeze(self) -> None:
+        """Let it do nothing, until `thaw` (SIGSTOP)."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on (SIGCONT)."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def wait(self, *, within_seconds: float = 60.0) -> int:
         """Wait until it ends by itself and return its exit code."""

@@ -132,7 +132,7 @@ def _tags(view: View) -> list[tuple[str, str]]:
 def _body(view: View, title: str | None) -> list[dict[str, Any]]:
     heading = [_text(view.title, text_size="heading"), _small(_where(view))] if title else []
     message = [_text(view.message)] if view.message.strip() else []
-    return [*heading, _columns(_times(view)), *message]
+    return [*heading, _columns(list(view.rows) or _times(view)), *message]
 
 
 def _times(view: View) -> list[tuple[str, str]]:

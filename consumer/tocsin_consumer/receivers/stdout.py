@@ -97,7 +97,7 @@ def describe(view: View, *, coloured: bool) -> str:
     if coloured:
         level = f"\x1b[{_COLOURS[view.severity]}m{level}\x1b[0m"
     times = f" {view.times}" if view.times else ""
-    head = one_line(f"{view.cluster}  {view.kind} {view.title}{times}{late}")
+    head = one_line(f"{view.cluster}  {view.headline}{times}{late}")
     lines = [f"{view.last_at:%Y-%m-%d %H:%M:%S} {level} {head}"]
     lines += [f"{_INDENT}{line}" for line in view.message.splitlines() if line.strip()]
     return "\n".join(lines)

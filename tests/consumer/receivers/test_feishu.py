@@ -116,7 +116,7 @@ def test_every_sample_is_taken_and_pings_nobody(fake: FeishuFake, name: str) -> 
     message = fake.messages[-1]
     assert message.msg_type == "interactive"
     assert message.mentions == ()
-    assert message.title == view(name).title
+    assert message.title == view(name, language="zh").title
     assert "edge-042" in message.tags
 
 
@@ -317,8 +317,9 @@ def test_a_card_that_is_refused_is_sent_as_a_text_that_pings_nobody(
     message = fake.messages[-1]
     assert message.msg_type == "text"
     assert message.mentions == ()
-    assert view(name).title in message.body
-    assert view(name).message[:5].replace("<", "<\u200b") in message.body
+    shown = view(name, language="zh")
+    assert shown.title in message.body
+    assert shown.message[:5].replace("<", "<\u200b") in message.body
 
 
 def test_a_card_of_ones_own_that_is_wrong_is_sent_as_a_text(fake: FeishuFake) -> None:

@@ -1,4 +1,4 @@
-"""The listening socket of the stand-in API server, which can refuse connections and take them again."""
+"""A listening socket that can refuse connections and take them again."""
 
 import contextlib
 import socket
@@ -25,7 +25,7 @@ class Listener:
             return
         self._refusing.clear()
         self._socket.listen(128)
-        self._thread = threading.Thread(target=self._run, name=f"apiserver-listener-{self.port}")
+        self._thread = threading.Thread(target=self._run, name=f"listener-{self.port}")
         self._thread.start()
 
     def refuse(self) -> None:

@@ -1,0 +1,189 @@
+"""All clusters that are known, and what is due to be decided about them.
+
+Changes are computed first and taken over when the store has kept them, so that nothing is told twice or
+forgotten, whenever the process ends.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+from tocsin_consumer import losses, presence
+from tocsin_consumer.decode import Forgotten, Said
+from tocsin_consumer.inbox import Arrival
+from tocsin_consumer.intake import Uplink
+from tocsin_consumer.losses import Loss
+from tocsin_consumer.notice import Notice
+from tocsin_consumer.presence import Link, Presence, Rules, Told
+from tocsin_consumer.timers import Timers
+from tocsin_schemas.event import EventPayload
+from tocsin_schemas.status import StatusPayload
+
+#: Clusters that are watched: bounded, because anyone whom the broker lets publish can make up names.
+CLUSTER_LIMIT: Final = 50_000
+#: After we are connected ourselves, nothing is decided before producers had this time to connect again as well:
+#: their longest pause between two tries is 60 s. It is no longer than the grace that is configured.
+SETTLE: Final = timedelta(minutes=3)
+#: Decisions that share a commit.
+DECISION_LIMIT: Final = 500
+
+_Kept = TypeVar("_Kept")
+_Waiting = Presence | Loss
+
+
+@dataclass(slots=True)
+class Changes:
+    """What is new about clusters, to be kept as a whole; what is None is to be forgotten."""
+
+    presences: dict[str, Presence | None] = field(default_factory=dict)
+    losses: dict[str, Loss | None] = field(default_factory=dict)
+    notices: list[Notice] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.presences or self.losses or self.notices)
+
+
+class Roster:
+    """Knows the state of every cluster, and when it has to be looked at.
+
+    Waits are kept in monotonic seconds: a clock that is set neither hastens nor delays them.
+
+    Args:
+        rules: how long a state has to last.
+        presences: what was known at the last end.
+        untold: losses that were known then.
+        now: the time of day.
+        monotonic: seconds that never jump.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        presences: Iterable[Presence] = (),
+        untold: Iterable[Loss] = (),
+        *,
+        now: datetime,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._rules = rules
+        self._monotonic = monotonic
+        self._presences: dict[str, Presence] = {}
+        self._losses: dict[str, Loss] = {}
+        self._presence_timers = Timers()
+        self._loss_timers = Timers()
+        self._uplink: Uplink | None = None
+        self._longest_wait = max(rules.longest, losses.QUIET)
+        self._settle_seconds = min(SETTLE, rules.offline_after).total_seconds()
+        known = Changes({one.cluster: one for one in presences}, {loss.cluster: loss for loss in untold})
+        self.keep(known, now)
+
+    def expect(self, clusters: Collection[str], now: datetime) -> Changes:
+        """Return what changes when `clusters` are those that are configured."""
+        news = {
+            name: presence.expected(name, now, self._rules) for name in clusters if name not in self._presences
+        }
+        unexpected = {
+            name: None
+            for name, known in self._presences.items()
+            if known.link == Link.UNSEEN and name not in clusters
+        }
+        return Changes(presences={**news, **unexpected})
+
+    def hear(self, said: Iterable[tuple[Arrival, Said]], missing: Mapping[str, int], *, now: datetime) -> Changes:
+        """Return what changes by what has come, and by how many events of which cluster have not."""
+        changes = Changes()
+        for arrival, one in said:
+            self._hear(changes, one, retained=arrival.message.retained, now=arrival.received_at)
+        for cluster, count in missing.items():
+            self._lose(changes, cluster, at_broker=count, now=now)
+        return changes
+
+    def elapse(self, uplink: Uplink | None, now: datetime) -> Changes:
+        """Return what changes by time alone, as far as `uplink` lets us know."""
+        changes = Changes()
+        seconds = self._monotonic()
+        for cluster in self._loss_timers.over(seconds, limit=DECISION_LIMIT):
+            changes.losses[cluster], notice = losses.wait_over(self._losses[cluster], now)
+            changes.notices += [notice] if notice else []
+        if not self._knows(uplink, seconds):
+            return changes
+        for cluster in self._presence_timers.over(seconds, limit=DECISION_LIMIT):
+            changes.presences[cluster], notice = presence.wait_over(self._presences[cluster], now, self._rules)
+            changes.notices += [notice] if notice else []
+        return changes
+
+    def keep(self, changes: Changes, now: datetime) -> None:
+        """Take over what the store has kept."""
+        for cluster, state in changes.presences.items():
+            self._arm(self._presence_timers, cluster, self._presences.get(cluster), state, now=now)
+            _put(self._presences, cluster, state)
+        for cluster, loss in changes.losses.items():
+            self._arm(self._loss_timers, cluster, self._losses.get(cluster), loss, now=now)
+            _put(self._losses, cluster, loss)
+
+    def states(self) -> dict[str, int]:
+        """Return how many clusters are in which state."""
+        counts = dict.fromkeys((*Link, Told.UNSTABLE), 0)
+        for known in list(self._presences.values()):
+            counts[Told.UNSTABLE if known.told == Told.UNSTABLE else known.link] += 1
+        return {state.value: count for state, count in counts.items()}
+
+    def _hear(self, changes: Changes, said: Said, *, retained: bool, now: datetime) -> None:
+        before = _latest(changes.presences, self._presences, said.cluster)
+        if before is None and len(self._presences) + len(changes.presences) >= CLUSTER_LIMIT:
+            return
+        after: Presence | None = None
+        match said:
+            case EventPayload():
+                after = presence.on_event(before, said.cluster, said.boot, now=now, rules=self._rules)
+            case StatusPayload():
+                after, lost = presence.on_status(before, said, retained=retained, now=now, rules=self._rules)
+                if lost:
+                    self._lose(changes, said.cluster, in_outbox=lost, now=now)
+            case Forgotten():
+                changes.losses[said.cluster] = None
+        if after is not before:
+            changes.presences[said.cluster] = after
+
+    def _lose(self, changes: Changes, cluster: str, *, now: datetime, **counts: int) -> None:
+        before = _latest(changes.losses, self._losses, cluster)
+        changes.losses[cluster] = losses.lose(before, cluster, now=now, **counts)
+
+    def _knows(self, uplink: Uplink | None, seconds: float) -> bool:
+        """Whether what is known is how it is: we are connected, and for long enough that all could be said."""
+        if uplink is None:
+            return False
+        if uplink is not self._uplink:
+            self._uplink = uplink
+            if not uplink.resumed:
+                self._listen_anew(uplink.since)
+        return seconds - uplink.since >= self._settle_seconds
+
+    def _listen_anew(self, since: float) -> None:
+        """Count silence from `since`: what was said before is not known, as nobody has kept it for us."""
+        for cluster, known in self._presences.items():
+            if known.link == Link.ONLINE and known.told == Told.PRESENT:
+                self._presence_timers.set(cluster, since + self._rules.silent_after.total_seconds())
+
+    def _arm(
+        self, timers: Timers, cluster: str, before: _Waiting | None, after: _Waiting | None, *, now: datetime
+    ) -> None:
+        """Let the wait of `after` run from now; a time out of reach comes from a clock that was set back since."""
+        if after is None or after.due_at is None:
+            timers.cancel(cluster)
+        elif before is None or before.due_at != after.due_at:
+            wait = min(max(after.due_at - now, timedelta()), self._longest_wait)
+            timers.set(cluster, self._monotonic() + wait.total_seconds())
+
+
+def _latest(changed: Mapping[str, _Kept | None], kept: Mapping[str, _Kept], cluster: str) -> _Kept | None:
+    return changed[cluster] if cluster in changed else kept.get(cluster)
+
+
+def _put(kept: dict[str, _Kept], cluster: str, state: _Kept | None) -> None:
+    if state is None:
+        kept.pop(cluster, None)
+    else:
+        kept[cluster] = state

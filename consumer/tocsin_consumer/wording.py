@@ -1,0 +1,168 @@
+"""What notices say, in each language: a title, a sentence or two, and figures beside them. Pure."""
+# ruff: noqa: RUF001 - Chinese has punctuation of its own
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from tocsin_consumer.clock import local_time
+from tocsin_consumer.labels import Language, duration, zone_name
+from tocsin_consumer.notice import Facts, Notice, Reason, as_event
+from tocsin_schemas.event import EventPayload
+
+_UTC: Final = ZoneInfo("UTC")
+_TIME: Final = "%Y-%m-%d %H:%M:%S"
+
+_TITLES: Final[dict[Language, dict[Reason, str]]] = {
+    "zh": {
+        Reason.OFFLINE: "集群失联",
+        Reason.ONLINE: "集群已恢复连接",
+        Reason.NEVER_SEEN: "集群从未上线",
+        Reason.UNSTABLE: "集群连接不稳定",
+        Reason.LOST: "事件丢失",
+    },
+    "en": {
+        Reason.OFFLINE: "Cluster offline",
+        Reason.ONLINE: "Cluster back online",
+        Reason.NEVER_SEEN: "Cluster never seen",
+        Reason.UNSTABLE: "Cluster link unstable",
+        Reason.LOST: "Events lost",
+    },
+}
+_LABELS: Final[dict[Language, dict[str, str]]] = {
+    "zh": {
+        "offline_since": "失联时间",
+        "last_heard": "最后消息",
+        "expected_since": "开始等待",
+        "online_since": "恢复时间",
+        "away_seconds": "失联时长",
+        "held": "积压事件",
+        "lost": "丢失事件",
+        "lost_in_outbox": "发件箱已满",
+        "lost_at_broker": "发布后未到",
+        "drops": "断线次数",
+        "hold_seconds": "观察时长",
+    },
+    "en": {
+        "offline_since": "Offline since",
+        "last_heard": "Last heard",
+        "expected_since": "Expected since",
+        "online_since": "Back since",
+        "away_seconds": "Away for",
+        "held": "Held back",
+        "lost": "Lost",
+        "lost_in_outbox": "Outbox full",
+        "lost_at_broker": "Never came",
+        "drops": "Drop-outs",
+        "hold_seconds": "Watched for",
+    },
+}
+
+
+_CASES: Final = {
+    Reason.ONLINE: "back",
+    Reason.NEVER_SEEN: "never",
+    Reason.UNSTABLE: "unstable",
+    Reason.LOST: "lost",
+}
+#: What is the case (`_case`) → what is said about it, with facts by their names.
+_SENTENCES: Final[dict[Language, dict[str, str]]] = {
+    "zh": {
+        "offline": "自 {offline_since} 起失联，最后消息 {last_heard}。期间的事件会积压在集群侧，恢复后送达。",
+        "unheard": "自 {offline_since} 起失联，此前未收到过消息。",
+        "silent": "自 {offline_since} 起没有任何事件或状态，但也未收到离线通知：链路或消息服务器可能已中断。",
+        "back": "失联 {away_seconds}后恢复。积压事件 {held} 条，丢失 {lost} 条。",
+        "first": "首次上线。",
+        "steady": "多次断线（{drops} 次）后连接已稳定。积压事件 {held} 条，丢失 {lost} 条。",
+        "never": (
+            "自 {expected_since} 起等待，从未上线。请检查该集群的采集端、消息服务器账号以及 presence.clusters。"
+        ),
+        "unstable": "近期第 {drops} 次断线。此后仅在状态保持 {hold_seconds}后通知。",
+        "lost": "丢失事件 {lost} 条：采集端发件箱已满丢弃 {lost_in_outbox} 条，发布后未收到 {lost_at_broker} 条。",
+    },
+    "en": {
+        "offline": (
+            "Offline since {offline_since}, last heard {last_heard}. "
+            "What happens there is held back, and comes when it returns."
+        ),
+        "unheard": "Offline since {offline_since}, and never heard before.",
+        "silent": (
+            "Neither an event nor a status since {offline_since}, though nobody has said that it is offline: "
+            "its link or its broker may be down."
+        ),
+        "back": "Back after {away_seconds}. Events held back: {held}, lost: {lost}.",
+        "first": "Seen for the first time.",
+        "steady": "Steady again after {drops} drop-outs. Events held back: {held}, lost: {lost}.",
+        "never": (
+            "Expected since {expected_since}, and never seen. "
+            "Check its producer, its account at the broker, and presence.clusters."
+        ),
+        "unstable": "Drop-out number {drops} of late. From now on it is told what has held for {hold_seconds}.",
+        "lost": (
+            "Events lost: {lost}. Given up by the producer, whose outbox was full: {lost_in_outbox}; "
+            "published and never received: {lost_at_broker}."
+        ),
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What to show of a notice; `rows` are labels with their values."""
+
+    title: str
+    message: str
+    rows: tuple[tuple[str, str], ...]
+
+
+def words(reason: Reason, facts: Facts, time_zone: ZoneInfo, *, language: Language) -> Words:
+    """Return what a notice says in `language`, its times in `time_zone`."""
+    given = facts.model_dump(exclude_none=True, exclude={"cause"})
+    shown = {name: _shown(name, value, time_zone, language) for name, value in given.items()}
+    message = _SENTENCES[language][_case(reason, facts)].format_map(_Lenient(shown))
+    return Words(_TITLES[language][reason], message, tuple(_rows(given, shown, time_zone, language)))
+
+
+def event_of(notice: Notice, *, uid: str) -> EventPayload:
+    """Return `notice` as an event, with the English words in UTC for those who read nothing else of it."""
+    return as_event(notice, uid=uid, message=words(notice.reason, notice.facts, _UTC, language="en").message)
+
+
+class _Lenient(dict[str, str]):
+    """A cluster can say what only we should: a fact that is missing from such a notice is no error."""
+
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+def _case(reason: Reason, facts: Facts) -> str:
+    if reason == Reason.OFFLINE:
+        return "silent" if facts.cause == "silence" else "unheard" if facts.last_heard is None else "offline"
+    if reason == Reason.ONLINE and facts.away_seconds is None:
+        return "first" if facts.drops is None else "steady"
+    return _CASES[reason]
+
+
+def _rows(
+    given: dict[str, Any], shown: dict[str, str], time_zone: ZoneInfo, language: Language
+) -> Iterator[tuple[str, str]]:
+    """Yield labels and values; the first time names the zone of all of them."""
+    zone_is_told = False
+    for name, value in shown.items():
+        label = _LABELS[language][name]
+        if _is_time(name) and not zone_is_told:
+            label = f"{label} ({zone_name(local_time(given[name], time_zone))})"
+            zone_is_told = True
+        yield label, value
+
+
+def _shown(name: str, value: int, time_zone: ZoneInfo, language: Language) -> str:
+    if name.endswith("_seconds"):
+        return duration(timedelta(seconds=value), language)
+    return local_time(value, time_zone).strftime(_TIME) if _is_time(name) else str(value)
+
+
+def _is_time(name: str) -> bool:
+    return name == "last_heard" or name.endswith("_since")

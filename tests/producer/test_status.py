@@ -1,0 +1,59 @@
+import json
+
+from tests.producer.conftest import message
+from tocsin_producer.database import Database
+from tocsin_producer.outbox import Outbox
+from tocsin_producer.status import LOSS_PAUSE_SECONDS, RETELL_SECONDS, OwnStatus
+
+
+class Bench:
+    def __init__(self, *, max_messages: int = 100) -> None:
+        self.time = 0.0
+        self.outbox = Outbox(Database(None), max_messages=max_messages, max_bytes=10**6)
+        self.drawn: list[tuple[float, float]] = []
+        self.status = OwnStatus(
+            "edge-042", 17, self.outbox, clock=lambda: self.time, now=lambda: 1000.5, uniform=self.draw
+        )
+
+    def draw(self, low: float, high: float) -> float:
+        self.drawn.append((low, high))
+        return low
+
+
+def test_it_tells_who_and_how_much_waits_and_was_lost_as_of_now() -> None:
+    bench = Bench(max_messages=1)
+    bench.outbox.put(message("a"))
+    bench.outbox.put(message("b"))
+    told = json.loads(bench.status.payload("online"))
+    assert (told["state"], told["boot"], told["since"]) == ("online", 17, 1000)
+    assert (told["waiting"], told["lost"]) == (1, 1)
+    assert "k8s" not in told
+
+
+def test_it_is_told_again_at_least_hourly_and_not_by_all_sites_at_once() -> None:
+    bench = Bench()
+    bench.status.note_told()
+    ((low, high),) = bench.drawn
+    assert low < high <= 1
+    assert bench.status.due_seconds() == RETELL_SECONDS * low
+    bench.time += RETELL_SECONDS * low
+    assert bench.status.due_seconds() == 0
+    bench.status.note_told()
+    assert bench.status.due_seconds() > 0
+
+
+def test_a_loss_makes_it_due_but_not_more_often_than_once_a_minute() -> None:
+    bench = Bench(max_messages=1)
+    bench.status.note_told()
+    bench.outbox.put(message("a"))
+    bench.outbox.put(message("b"))
+    assert bench.status.due_seconds() == LOSS_PAUSE_SECONDS
+    bench.time += LOSS_PAUSE_SECONDS
+    assert bench.status.due_seconds() == 0
+
+
+def test_the_version_of_the_api_server_makes_it_due_at_once() -> None:
+    bench = Bench()
+    bench.status.note_told()
+    bench.status.kubernetes_version = "v1.36.2"
+    assert bench.status.due_seconds() == 0

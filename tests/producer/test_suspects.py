@@ -1,0 +1,71 @@
+from tocsin_producer.suspects import LARGE_STREAK, PAUSES_SECONDS, STREAK, Suspects
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.time = 0.0
+        self.suspects = Suspects(lambda: self.time)
+
+    def suspect(self) -> None:
+        for _ in range(LARGE_STREAK):
+            assert self.suspects.due() is None
+            self.breaks(alone=False)
+
+    def breaks(self, uid: str = "a", size: int = 1000, *, alone: bool = True) -> bool:
+        return self.suspects.note_break(uid, size, alone=alone)
+
+
+def test_the_oldest_under_way_that_is_larger_than_all_that_was_taken_is_suspected() -> None:
+    bench = Bench()
+    bench.suspects.note_taken("small", 500)
+    for _ in range(LARGE_STREAK):
+        bench.breaks("small", 500)
+    assert bench.suspects.due() is None
+    bench.suspect()
+    assert list(bench.suspects.uids) == ["a"]
+    assert bench.suspects.due() == "a"
+
+
+def test_a_message_on_which_the_connection_ends_again_and_again_is_suspected_whatever_its_size() -> None:
+    bench = Bench()
+    bench.suspects.note_taken("large", 5000)
+    for _ in range(STREAK - 1):
+        bench.breaks()
+        assert bench.suspects.due() is None
+    bench.breaks()
+    assert bench.suspects.due() == "a"
+
+
+def test_something_taken_in_between_ends_the_streak() -> None:
+    bench = Bench()
+    for _ in range(3 * STREAK):
+        bench.suspects.note_taken("large", 5000)
+        bench.breaks()
+    assert bench.suspects.due() is None
+
+
+def test_a_suspect_is_tried_ever_more_rarely_and_given_up_after_the_last_try() -> None:
+    bench = Bench()
+    bench.suspect()
+    for pause in PAUSES_SECONDS[1:]:
+        assert bench.suspects.due() == "a"
+        assert not bench.breaks()
+        assert bench.suspects.due() is None
+        assert bench.suspects.due_seconds() == pause
+        bench.time += pause
+    assert bench.breaks()
+    assert not bench.suspects.uids
+    assert bench.time > 3000
+
+
+def test_a_break_while_it_is_not_alone_under_way_is_no_try() -> None:
+    bench = Bench()
+    for _ in range(3 * len(PAUSES_SECONDS)):
+        assert not bench.breaks(alone=False)
+
+
+def test_a_suspect_that_is_taken_is_cleared() -> None:
+    bench = Bench()
+    bench.suspect()
+    bench.suspects.note_taken("a", 1000)
+    assert (bench.suspects.due(), bench.suspects.due_seconds()) == (None, None)
