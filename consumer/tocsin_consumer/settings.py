@@ -14,6 +14,7 @@ from tocsin_consumer.labels import Language
 from tocsin_consumer.presence import Rules
 from tocsin_consumer.receiver_fields import TimeZone, WebUrl, WebUrlFile, check_one_url, secret_of
 from tocsin_consumer.receiver_settings import ReceiverSettings
+from tocsin_consumer.severity import Severity
 from tocsin_schemas import configuration, logs, topics
 from tocsin_schemas.broker import BrokerSettings
 from tocsin_schemas.configuration import (
@@ -26,7 +27,9 @@ from tocsin_schemas.configuration import (
     Settings,
     TopicRoot,
 )
+from tocsin_schemas.matching import Pattern, compile_pattern
 
+_TYPES: Final = ("Normal", "Warning")
 _SECOND: Final = timedelta(seconds=1)
 _LATER: Final = "is not done by this version yet; remove the key"
 #: Keys of the design that would do nothing yet: a key that does nothing is never accepted.
@@ -43,9 +46,24 @@ def _check_store(url: str) -> str:
         raise ValueError(
             "expected an SQLite url such as sqlite:////var/lib/tocsin/tocsin.db; this version knows no other store"
         )
-    if unquote(urlsplit(url).path).strip("/") in ("", ":memory:"):
+    parts = urlsplit(url)
+    if parts.netloc or parts.query or parts.fragment:
+        raise ValueError("expected the path of a file behind sqlite:///, without a host, options and fragments")
+    if unquote(parts.path).strip("/") in ("", ":memory:"):
         raise ValueError("expected the path of a file behind sqlite:///; memory would forget at each restart")
     return url
+
+
+def _one_of(known: tuple[str, ...]) -> AfterValidator:
+    """Return the check that a pattern matches some of `known`, and that each text of a list is one of them."""
+
+    def check(pattern: Pattern) -> Pattern:
+        for part in pattern if isinstance(pattern, list) else [pattern]:
+            if not any(map(compile_pattern(part if part is pattern else [part]), known)):
+                raise ValueError(f"expected what matches {' or '.join(known)}, found {part!r}")
+        return pattern
+
+    return AfterValidator(check)
 
 
 class MatchSettings(Settings):
@@ -57,7 +75,7 @@ class MatchSettings(Settings):
 
     cluster: PatternField | None = None
     namespace: PatternField | None = None
-    type: PatternField | None = Field(default=None, description="Normal or Warning.")
+    type: Annotated[PatternField, _one_of(_TYPES)] | None = Field(default=None, description="Normal or Warning.")
     reason: PatternField | None = None
     kind: PatternField | None = Field(default=None, description="Kind of the involved object, such as Pod.")
     name: PatternField | None = Field(default=None, description="Name of the involved object.")
@@ -65,7 +83,9 @@ class MatchSettings(Settings):
     node: PatternField | None = None
     message: PatternField | None = None
     field: PatternField | None = Field(default=None, description="Part of the object: spec.containers{api}.")
-    severity: PatternField | None = Field(default=None, description="critical, warning, info or recovered.")
+    severity: Annotated[PatternField, _one_of(tuple(Severity))] | None = Field(
+        default=None, description="critical, warning, info or recovered."
+    )
 
 
 class RouteSettings(Settings):

@@ -277,7 +277,7 @@ def test_after_a_kill_what_was_acknowledged_is_delivered_and_nothing_is_lost(sit
 
 
 def test_a_store_that_cannot_be_used_ends_the_command_with_one_clear_line(site: Site) -> None:
-    (site.folder / "tocsin.db").write_bytes(b"this is no database, and long enough to be seen as none" * 99)
+    (site.folder / "tocsin.db").write_bytes(b"SQLite format 3\0 and nothing that fits behind it" * 99)
     arguments = ("-m", "tocsin_consumer", "run", "--config", str(site.write_settings()))
     with Process("consumer", *arguments, folder=site.folder) as process:
         assert process.wait() == 1

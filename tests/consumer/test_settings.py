@@ -130,6 +130,36 @@ def test_the_address_of_a_heartbeat_is_a_secret_itself_or_in_a_file(file: Path) 
     assert "5f1b7c9e" not in problem
 
 
+@pytest.mark.parametrize(
+    ("match", "problem"),
+    [
+        (
+            "{severity: crit}",
+            "severity: expected what matches critical or warning or info or recovered, found 'crit'",
+        ),
+        ("{type: warning}", "type: expected what matches Normal or Warning, found 'warning'"),
+        ("{type: [Warning, normal]}", "type: expected what matches Normal or Warning, found 'normal'"),
+        ("{severity: 'crit|warn'}", "severity: expected what matches critical or"),
+    ],
+)
+def test_a_match_that_no_event_has_is_an_error(file: Path, match: str, problem: str) -> None:
+    [said] = problems(file, GOOD.replace("[dump]}", f"[dump], routes: [{{match: {match}, receivers: []}}]}}"))
+    assert said.startswith(f"4: route.routes[0].match.{problem}")
+
+
+@pytest.mark.parametrize("match", ["{severity: 'crit.*|warning'}", "{type: W.+}", "{severity: [info, critical]}"])
+def test_a_match_that_some_event_has_is_none(file: Path, match: str) -> None:
+    load(file, GOOD.replace("[dump]}", f"[dump], routes: [{{match: {match}, receivers: []}}]}}"))
+
+
+@pytest.mark.parametrize(
+    "store", ["sqlite://host/path/tocsin.db", "sqlite:////tmp/tocsin.db?mode=ro", "sqlite:////tmp/tocsin.db#a"]
+)
+def test_a_store_with_a_host_or_options_is_refused(file: Path, store: str) -> None:
+    [said] = problems(file, GOOD + f"store: '{store}'")
+    assert said == "5: store: expected the path of a file behind sqlite:///, without a host, options and fragments"
+
+
 @pytest.mark.parametrize("key", ["group_by", "group_wait", "group_interval", "repeat_interval"])
 def test_grouping_is_refused_in_every_route(file: Path, key: str) -> None:
     text = GOOD.replace("[dump]}", f"[dump], routes: [{{{key}: 5m}}]}}")
