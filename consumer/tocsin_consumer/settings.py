@@ -3,11 +3,19 @@
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, Self
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from tocsin_consumer.labels import Language
@@ -211,6 +219,15 @@ class ConsumerSettings(Settings):
             raise ValueError("expected more than broker.session_expiry, or repeats would not be recognised")
         return retention
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check_across(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Tell what contradicts another part of the file even where that part is wrong by itself."""
+        try:
+            return handler(values)
+        except ValidationError as error:
+            raise _together(error, _problems_across(values)) from error
+
     @field_validator("receivers")
     @classmethod
     def _check_names(cls, receivers: list[ReceiverSettings]) -> list[ReceiverSettings]:
@@ -263,6 +280,39 @@ def _receiver_problems(route: RouteSettings, known: set[str] | None, place: Loca
         yield from _receiver_problems(child, known, (*place, "routes", index))
 
 
+def _problems_across(values: Any) -> Iterator[_Problem]:
+    """Yield what is wrong between receivers and routes, as far as the values, which are unchecked, have any."""
+    receivers = values.get("receivers") if isinstance(values, dict) else None
+    if not isinstance(receivers, list) or not all(isinstance(receiver, dict) for receiver in receivers):
+        return
+    names = [receiver.get("name") for receiver in receivers]
+    if not names or not all(isinstance(name, str) for name in names):
+        return
+    for index, text in _repeated(names):
+        yield ("receivers", index, "name"), text
+    try:
+        route = RouteSettings.model_validate(values.get("route"))
+    except ValidationError:
+        return
+    yield from _receiver_problems(route, set(names), ("route",))
+
+
+def _together(error: ValidationError, more: Iterable[_Problem]) -> ValidationError:
+    """Return `error` with further problems; what it says already is not said again."""
+    details = error.errors(include_url=False)
+    said = {(detail["loc"], detail["msg"]) for detail in details}
+    known = [
+        InitErrorDetails(
+            type=PydanticCustomError(detail["type"], "{text}", {**detail.get("ctx", {}), "text": detail["msg"]}),
+            loc=detail["loc"],
+            input=detail["input"],
+        )
+        for detail in details
+    ]
+    new = [problem for problem in more if problem not in said]
+    return ValidationError.from_exception_data("settings", known + (_details(new) if new else []))
+
+
 def _repeated(names: list[str]) -> Iterator[tuple[int, str]]:
     for index, name in enumerate(names):
         if name in names[:index]:
@@ -277,12 +327,13 @@ def _raise_any(problems: Iterable[_Problem]) -> None:
 
 def _located(problems: list[_Problem]) -> ValidationError:
     """Return an error whose places pydantic puts below the field that is being checked."""
-    return ValidationError.from_exception_data(
-        "settings",
-        [
-            InitErrorDetails(
-                type=PydanticCustomError("value_error", "{text}", {"text": text}), loc=location, input=None
-            )
-            for location, text in problems
-        ],
-    )
+    return ValidationError.from_exception_data("settings", _details(problems))
+
+
+def _details(problems: list[_Problem]) -> list[InitErrorDetails]:
+    return [
+        InitErrorDetails(
+            type=PydanticCustomError("value_error", "{text}", {"text": text}), loc=location, input=None
+        )
+        for location, text in problems
+    ]

@@ -130,6 +130,27 @@ def test_the_address_of_a_heartbeat_is_a_secret_itself_or_in_a_file(file: Path) 
     assert "5f1b7c9e" not in problem
 
 
+def test_names_are_checked_across_the_file_even_where_a_receiver_is_wrong_by_itself(file: Path) -> None:
+    text = (
+        'broker: {url: "mqtt://localhost", username: ops, keepalive: 1s}\nreceivers:\n'
+        "  - {name: dump, stdout: {format: xml}}\n  - {name: dump, slack: {}}\nroute: {receivers: [dmp]}\n"
+    )
+    assert problems(file, text) == [
+        "1: broker.keepalive: expected at least 10 seconds, found 1s",
+        "3: receivers[0].stdout.format: expected 'text' or 'json', found 'xml'",
+        "4: receivers[1]: expected exactly one of stdout, file, webhook, feishu, found slack",
+        "4: receivers[1].name: 'dump' stands here for the second time",
+        "5: route.receivers[0]: no receiver is called 'dmp'; there are dump",
+    ]
+
+
+def test_no_receivers_and_no_route_are_told_once(file: Path) -> None:
+    assert problems(file, 'broker: {url: "mqtt://localhost", username: ops}\nroute: []') == [
+        " receivers: is required but missing",
+        "2: route: expected keys and values, found an empty list",
+    ]
+
+
 @pytest.mark.parametrize(
     ("match", "problem"),
     [
