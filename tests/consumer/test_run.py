@@ -277,14 +277,14 @@ def test_after_a_kill_what_was_acknowledged_is_delivered_and_nothing_is_lost(sit
     assert set(site.delivered()) == {(one.uid, 1) for one in said}
 
 
-def test_a_kill_in_the_midst_of_a_burst_repeats_one_notification_at_most(site: Site) -> None:
+def test_a_kill_in_the_midst_of_a_burst_repeats_one_notification_at_most(site: Site, broker: Mosquitto) -> None:
     said = [event(uid=f"u{number:03}", seq=number) for number in range(1, 301)]
     with WebhookFake() as hook:
         receivers = [{"name": "hook", "webhook": {"url": hook.url}}]
         file = site.write_settings(receivers=receivers, route={"receivers": ["hook"]})
         arguments = ("-m", "tocsin_consumer", "run", "--config", str(file))
         with Process("consumer", *arguments, folder=site.folder) as process:
-            process.wait_for_log("connected to")
+            until(lambda: f"SUBACK to {site.client_id}" in broker.log())
             site.publish(*said)
             until(lambda: len(hook.requests) > 40)
             process.kill()
@@ -295,13 +295,15 @@ def test_a_kill_in_the_midst_of_a_burst_repeats_one_notification_at_most(site: S
     assert len(hook.requests) <= len(said) + 1
 
 
-def test_a_receiver_whose_answer_never_ends_does_not_hold_up_the_stop_and_loses_nothing(site: Site) -> None:
+def test_a_receiver_whose_answer_never_ends_does_not_hold_up_the_stop_and_loses_nothing(
+    site: Site, broker: Mosquitto
+) -> None:
     with trickling(b"HTTP/1.1 200 OK\r\n") as url:
         receivers = [{"name": "hook", "webhook": {"url": url, "timeout": "1s"}}]
         file = site.write_settings(receivers=receivers, route={"receivers": ["hook"]})
         arguments = ("-m", "tocsin_consumer", "run", "--config", str(file))
         with Process("consumer", *arguments, folder=site.folder) as process:
-            process.wait_for_log("connected to")
+            until(lambda: f"SUBACK to {site.client_id}" in broker.log())
             site.publish(event())
             until(lambda: site.query("SELECT state FROM deliveries"))
             assert process.stop() == 0
