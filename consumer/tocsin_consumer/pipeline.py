@@ -139,7 +139,9 @@ class Pipeline:
         Raises:
             StoreError: they are not kept.
         """
-        self._keep([], [], {}, self.roster.expect(clusters, self._clock()), Counters())
+        changes = self.roster.expect(clusters, self._clock())
+        if changes:
+            self._keep([], [], {}, changes, Counters())
 
     def reject(self, arrival: Arrival, reason: str) -> None:
         """Make a dead letter of a message that no stage may look at again.

@@ -11,6 +11,12 @@ SCHEMA_VERSION: Final = 2
 #: Version 2 has more tables than version 1, and changes none of those.
 _KNOWN_VERSIONS: Final = ("1", "2")
 
+#: What to do about a damaged store.
+DAMAGED: Final = (
+    "; put back a copy of it, or move it away together with its -wal and -shm to begin anew: "
+    "then what the broker sends again is told again"
+)
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -122,6 +128,16 @@ def prepare(connection: Any, _record: object) -> None:
 def begin(connection: sa.Connection) -> None:
     """Begin a transaction that may write: two that began by reading could not both go on."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def check(connection: sa.Connection) -> None:
+    """See that the database is whole; it reads all of it once.
+
+    Raises:
+        StoreError: it is damaged. What was told already stands in it, so it is never replaced silently.
+    """
+    if connection.exec_driver_sql("PRAGMA quick_check(1)").scalar() != "ok":
+        raise StoreError(f"store {connection.engine.url.database}: database disk image is malformed{DAMAGED}")
 
 
 def migrate(connection: sa.Connection) -> None:

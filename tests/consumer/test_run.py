@@ -1,87 +1,34 @@
 """The wired consumer over the real Mosquitto."""
 
-import http.client
-import json
 import socket
-import sqlite3
 import subprocess
 import sys
 import threading
-from collections import deque
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.consumer.messages import event, payload, topic
+from tests.consumer.messages import event, payload
 from tests.consumer.receivers.trickling import trickling
+from tests.consumer.site import Site, connected, consumer, page
 from tests.fakes.webhook import WebhookFake
 from tests.mosquitto import Mosquitto, free_port
-from tests.schemas.session_harness import Recorder, broker_at, running, unique
 from tests.stage.process import Process
 from tests.waiting import until
 from tocsin_consumer import run as run_module
-from tocsin_consumer.clock import Clock, utc_now
+from tocsin_consumer.clock import utc_now
 from tocsin_consumer.errors import StoreError
 from tocsin_consumer.inbox import Inbox
 from tocsin_consumer.receivers.file import FileReceiver
 from tocsin_consumer.receivers.receiver import Receipt
 from tocsin_consumer.run import Consumer, run
-from tocsin_consumer.settings import ConsumerSettings
 from tocsin_consumer.store import Store
 from tocsin_schemas.event import EventPayload
 
 pytestmark = pytest.mark.broker
-
-
-class Site:
-    """A broker, and consumers that write what they deliver to a file."""
-
-    def __init__(self, folder: Path, port: int) -> None:
-        self.folder = folder
-        self.port = port
-        self.client_id = unique("consumer")
-
-    def settings(self, **changes: Any) -> ConsumerSettings:
-        return ConsumerSettings.model_validate(self._values(changes))
-
-    def _values(self, changes: dict[str, Any]) -> dict[str, Any]:
-        values = {
-            "broker": {"url": f"mqtt://127.0.0.1:{self.port}", "client_id": self.client_id},
-            "store": f"sqlite:///{self.folder}/tocsin.db",
-            "receivers": [{"name": "file", "file": {"path": str(self.folder / "out.ndjson")}}],
-            "route": {"receivers": ["file"]},
-        }
-        return values | changes
-
-    def write_settings(self, **changes: Any) -> Path:
-        file = self.folder / "consumer.yaml"
-        file.write_text(json.dumps(self._values(changes)))  # YAML is a superset of JSON
-        return file
-
-    def publish(self, *said: EventPayload | bytes) -> None:
-        """Publish with QoS 1, and wait until the broker has taken it all."""
-        other = topic(event())
-        messages = [
-            (other, one, False) if isinstance(one, bytes) else (topic(one), payload(one), False) for one in said
-        ]
-        recorder = Recorder(outbox=deque(messages))
-        with running(broker_at(self.port, clean_start=True), recorder):
-            until(lambda: len(recorder.acknowledged) == len(said))
-
-    def delivered(self) -> list[tuple[str, int]]:
-        file = self.folder / "out.ndjson"
-        whole = file.read_text().rpartition("\n")[0] if file.exists() else ""
-        lines = whole.splitlines()
-        return [(line["uid"], line["count"]) for line in map(json.loads, lines)]
-
-    def query(self, sql: str) -> list[Any]:
-        with closing(sqlite3.connect(self.folder / "tocsin.db")) as connection:
-            return connection.execute(sql).fetchall()
 
 
 @pytest.fixture(scope="module")
@@ -93,29 +40,6 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
 @pytest.fixture
 def site(broker: Mosquitto, tmp_path: Path) -> Site:
     return Site(tmp_path, broker.port)
-
-
-def page(port: int, path: str) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    with closing(connection):
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode()
-
-
-@contextmanager
-def consumer(settings: ConsumerSettings, *, clock: Clock = utc_now) -> Iterator[Consumer]:
-    """Run a consumer for as long as the block, and see that it stops cleanly."""
-    made = Consumer(settings, clock=clock)
-    made.start()
-    try:
-        yield made
-    finally:
-        assert made.stop()
-
-
-def connected(made: Consumer) -> None:
-    until(lambda: made._intake.uplink)
 
 
 def test_an_event_arrives_at_a_receiver_once_and_a_repeat_never(site: Site) -> None:
@@ -310,12 +234,30 @@ def test_a_receiver_whose_answer_never_ends_does_not_hold_up_the_stop_and_loses_
     assert site.query("SELECT state FROM deliveries") == [("pending",)]
 
 
+def test_a_store_that_is_deleted_ends_the_command_and_what_it_would_have_held_comes_again(
+    site: Site, broker: Mosquitto
+) -> None:
+    arguments = ("-m", "tocsin_consumer", "run", "--config", str(site.write_settings()))
+    with Process("consumer", *arguments, folder=site.folder) as process:
+        until(lambda: f"SUBACK to {site.client_id}" in broker.log())
+        site.publish(event(uid="a"))
+        until(lambda: site.delivered() == [("a", 1)])
+        for file in site.folder.glob("tocsin.db*"):
+            file.unlink()
+        site.publish(event(uid="b", seq=2))
+        assert process.wait() == 1
+        assert "the store was deleted or replaced while it was in use; stopping" in process.log
+        process.start()
+        until(lambda: ("b", 1) in site.delivered())
+
+
 def test_a_store_that_cannot_be_used_ends_the_command_with_one_clear_line(site: Site) -> None:
     (site.folder / "tocsin.db").write_bytes(b"SQLite format 3\0 and nothing that fits behind it" * 99)
     arguments = ("-m", "tocsin_consumer", "run", "--config", str(site.write_settings()))
     with Process("consumer", *arguments, folder=site.folder) as process:
         assert process.wait() == 1
-    assert process.log == f"store {site.folder}/tocsin.db: file is not a database\n"
+    assert process.log.startswith(f"store {site.folder}/tocsin.db: file is not a database; put back a copy of it")
+    assert process.log.count("\n") == 1
 
 
 def test_two_consumers_on_one_store_are_one_clear_error_and_a_kill_leaves_no_lock(site: Site) -> None:

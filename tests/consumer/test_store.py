@@ -1,6 +1,7 @@
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -188,6 +189,19 @@ def test_a_file_that_is_no_database_is_refused_with_its_name(tmp_path: Path) -> 
         Store(f"sqlite:///{path}")
 
 
+def test_a_damaged_database_is_refused_with_what_to_do_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store = Store(f"sqlite:///{path}")
+    record(store, *(entry(event(uid=f"u{number}", msg="x" * 2000), "ops") for number in range(100)))
+    store.close()
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 8192] = b"\xff" * 8192
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="put back a copy of it, or move it away"):
+        Store(f"sqlite:///{path}")
+    assert path.read_bytes() == content
+
+
 def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     rows(path, "CREATE TABLE cats (name)")
@@ -292,3 +306,15 @@ def test_a_full_disk_is_an_error_that_keeps_what_there_was(tmp_path: Path) -> No
         record(store, *(entry(event(uid=f"b{number}", msg="x" * 5000), "ops") for number in range(50)))
     assert texts(due(store)) == ["a/1"]
     store.close()
+
+
+def test_what_is_written_to_a_file_that_was_deleted_or_replaced_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "tocsin.db"
+    with closing(Store(f"sqlite:///{file}")) as store:
+        store.positions()
+        copy = file.read_bytes()
+        file.unlink()
+        with pytest.raises(StoreError, match="the file was deleted or replaced while it was in use"):
+            store.positions()
+        file.write_bytes(copy)
+        assert store.is_lost
