@@ -61,7 +61,7 @@ class Feed:
             try:
                 self.step(stop.wait)
             except Exception:  # noqa: BLE001 - the top of the thread
-                _log.exception("a batch failed; the broker sends it again after the next connection")
+                _log.exception("a turn failed; what is not acknowledged comes again after the next connection")
 
     def step(self, wait: Callable[[float], bool]) -> None:
         """Take one batch through, and decide what is due; `wait` waits some seconds, and tells whether to stop."""

@@ -128,17 +128,16 @@ def wait_over(before: Presence, now: datetime, rules: Rules) -> tuple[Presence, 
     """Return the state after its wait, and what is to be told."""
     match before.link, before.told:
         case Link.ONLINE, Told.PRESENT:
-            silent = replace(before, link=Link.SILENT, since=now, away_since=before.heard_at or before.since)
+            away_since = before.heard_at or before.since
+            silent = replace(_leaving(before, now), link=Link.SILENT, since=now, away_since=away_since)
             return _tell_absence(silent, now, rules)
         case Link.ONLINE, _:
             return _tell_return(before, now, rules)
-        case Link.UNSEEN, Told.PRESENT:
+        case Link.UNSEEN, _:
             facts = Facts(expected_since=_epoch(before.since))
             told = replace(before, told=Told.ABSENT, due_at=None)
             return told, _notice(Reason.NEVER_SEEN, told, before.since, now, facts)
-        case _, Told.PRESENT | Told.UNSTABLE:
-            return _tell_absence(before, now, rules)
-    return replace(before, due_at=None), None
+    return _tell_absence(before, now, rules)
 
 
 def _new(cluster: str, boot: int, now: datetime) -> Presence:
@@ -172,11 +171,16 @@ def _still_online(heard: Presence, now: datetime, rules: Rules) -> Presence:
 
 def _offline(said: Presence, now: datetime, rules: Rules) -> Presence:
     """Return the state after the link has gone down, from where its absence counts unless it is away already."""
-    if said.told == Told.PRESENT:
-        was_calm = said.link == Link.ONLINE and now - said.since >= CALM
-        said = replace(said, held=0, lost_away=0, drops=0 if was_calm else said.drops)
-    gone = replace(said, link=Link.OFFLINE, since=now, away_since=said.away_since or now)
+    gone = replace(_leaving(said, now), link=Link.OFFLINE, since=now, away_since=said.away_since or now)
     return _waiting(gone, now, rules)
+
+
+def _leaving(present: Presence, now: datetime) -> Presence:
+    """Return the state with what is counted anew from the beginning of an absence; later ones add to it."""
+    if present.told != Told.PRESENT:
+        return present
+    was_calm = present.link == Link.ONLINE and now - present.since >= CALM
+    return replace(present, held=0, lost_away=0, drops=0 if was_calm else present.drops)
 
 
 def _tell_absence(gone: Presence, now: datetime, rules: Rules) -> tuple[Presence, Notice]:

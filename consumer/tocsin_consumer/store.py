@@ -11,7 +11,7 @@ behaves as a file does.
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
@@ -390,7 +390,10 @@ def _keep(
     states: Mapping[str, Presence | None] | Mapping[str, Loss | None],
 ) -> None:
     """Write down one state per cluster, and remove those that are None."""
-    rows = [asdict(state) for state in states.values() if state is not None]
+    columns = table.c.keys()
+    rows = [
+        {column: getattr(state, column) for column in columns} for state in states.values() if state is not None
+    ]
     gone = [cluster for cluster, state in states.items() if state is None]
     if rows:
         connection.execute(statement, rows)

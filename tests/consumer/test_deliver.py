@@ -96,6 +96,21 @@ def test_a_receiver_that_is_down_is_left_alone_longer_and_longer_and_loses_nothi
     assert sut.pending() == 0
 
 
+def test_a_receiver_that_is_down_for_most_of_a_day_gets_everything_once_it_is_back_and_no_flood_of_tries() -> None:
+    sut = Sut(max_age=timedelta(hours=24))
+    names = [f"u{number}/1" for number in range(50)]
+    sut.record(*names)
+    sut.receiver.objection = lambda _: BUSY
+    sut.run(seconds=20 * 3600)
+    assert sut.pending() == len(names)
+    assert len(sut.receiver.tries) <= 20 * 60 + 20
+    sut.receiver.objection = lambda _: None
+    sut.run(seconds=7200)
+    assert sorted(sut.receiver.delivered) == sorted(names)
+    assert sut.pending() == sut.worker.counters.dead == 0
+    sut.store.close()
+
+
 def test_a_streak_of_failures_is_warned_of_once_and_its_end_is_told(
     sut: Sut, caplog: pytest.LogCaptureFixture
 ) -> None:

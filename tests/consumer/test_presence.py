@@ -214,6 +214,14 @@ def test_a_cluster_of_which_nothing_is_heard_counts_as_gone_although_nobody_said
     assert (facts.cause, facts.offline_since) == ("silence", epoch(heard_at))
 
 
+def test_silences_far_apart_are_each_told_and_do_not_make_a_link_unstable(cluster: Cluster) -> None:
+    for _ in range(3 * DROP_LIMIT):
+        cluster.wait(200 * MINUTE)
+        cluster.status("online")
+        cluster.wait(10 * MINUTE)
+    assert cluster.reasons == ["Offline", "Online"] * 3 * DROP_LIMIT
+
+
 def test_what_the_broker_had_retained_is_no_sign_of_life(cluster: Cluster) -> None:
     for _ in range(4):
         cluster.wait(60 * MINUTE)
