@@ -113,11 +113,9 @@ def _database_problem(path: Path) -> str | None:
         return None
     except OSError as error:
         return f"{path} cannot be read: {error.strerror}"
-    return (
-        None
-        if start in (b"", _SQLITE)
-        else f"{path} is not an SQLite database; if it was one, put back a copy of it"
-    )
+    if start in (b"", _SQLITE):
+        return None
+    return f"{path} is not an SQLite database; if it was one, put back a copy of it"
 
 
 def _failures(receiver: Receiver) -> Iterator[tuple[str, str]]:

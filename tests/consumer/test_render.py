@@ -50,6 +50,14 @@ def test_a_delay_below_a_minute_is_none() -> None:
     assert view("held-back").delay == timedelta(seconds=7534)
 
 
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Asia/Shanghai", "UTC", "Pacific/Pago_Pago"])
+@pytest.mark.parametrize("name", samples())
+def test_every_sample_has_a_time_in_every_zone(name: str, zone: str) -> None:
+    seen = View.of(samples()[name], ZoneInfo(zone), language="zh")
+    assert seen.first_at <= seen.last_at
+    assert seen.last_at.tzinfo == ZoneInfo(zone)
+
+
 def test_durations_speak_the_language_of_the_receiver() -> None:
     template = Template("{{ delay | duration }}")
     assert template.render(view("held-back", language="zh")) == "2 小时 5 分钟"

@@ -80,7 +80,7 @@ def test_presence_has_sensible_times_and_expects_no_clusters(file: Path) -> None
 
 def test_an_expected_cluster_has_a_clusters_name_and_stands_there_once(file: Path) -> None:
     assert problems(file, GOOD + "presence: {offline_after: 0s, clusters: [edge-1, Edge/2, edge-1]}") == [
-        "5: presence.clusters[1]: expected the name of a cluster, such as edge-042, found 'Edge/2'",
+        "5: presence.clusters[1]: expected lower case letters, digits and dashes, at most 63, found 'Edge/2'",
         "5: presence.offline_after: expected at least 1 second, found 0s",
     ]
     assert problems(file, GOOD + "presence: {clusters: [edge-1, edge-2, edge-1]}") == [
