@@ -81,7 +81,7 @@ Component = Mapping[str, Any]
 
 def card_to_html(card: Component) -> str:
     """Return a page that shows `card`, of JSON 2.0 or 1.0, as wide as a phone."""
-    body = card.get("body", card)
+    body = _child(card, "body") if "body" in card else card
     summary = _child(_child(card, "config"), "summary").get("content", "")
     shown = f'<p class="summary">{escape(str(summary))}</p>' if summary else ""
     return (
@@ -97,7 +97,7 @@ def _header(header: Component) -> str:
     if not header:
         return ""
     colour, tint = _PALETTE.get(str(header.get("template", "")), _DEFAULT)
-    tags = "".join(_tag(tag) for tag in header.get("text_tag_list", [])[:3])
+    tags = "".join(_tag(tag) for tag in _list(header, "text_tag_list")[:3])
     subtitle = _plain(_child(header, "subtitle"))
     below = f'<div class="subtitle">{subtitle}</div>' if subtitle else ""
     title = f'<h1 style="color:{colour}">{_plain(_child(header, "title"))}</h1>'
@@ -112,7 +112,7 @@ def _tag(tag: Component) -> str:
 
 
 def _components(components: Any) -> str:
-    return "".join(_component(one) for one in components or [] if isinstance(one, Mapping))
+    return "".join(_component(one) for one in _list({"elements": components}, "elements"))
 
 
 def _component(component: Component) -> str:
@@ -121,21 +121,26 @@ def _component(component: Component) -> str:
 
 
 def _div(div: Component) -> str:
-    fields = "".join(_text(_child(one, "text")) for one in div.get("fields", []))
+    fields = "".join(_text(_child(one, "text")) for one in _list(div, "fields"))
     return _text(_child(div, "text")) + fields
 
 
 def _column_set(columns: Component) -> str:
     style = "bisect" if columns.get("flex_mode") == "bisect" else ""
-    return f'<div class="columns {style}">{"".join(map(_column, columns.get("columns", [])))}</div>'
+    return f'<div class="columns {style}">{"".join(map(_column, _list(columns, "columns")))}</div>'
 
 
 def _column(column: Component) -> str:
-    weight = int(column.get("weight", 1)) if column.get("width") == "weighted" else 0
+    weight = _weight(column) if column.get("width") == "weighted" else 0
     gap = str(column.get("vertical_spacing", "8px"))
     gap = gap if re.fullmatch(r"\d{1,2}px", gap) else "8px"
     style = f"flex:{weight} 1 0;gap:{gap}"
     return f'<div class="column" style="{style}">{_components(column.get("elements"))}</div>'
+
+
+def _weight(column: Component) -> int:
+    weight = column.get("weight", 1)
+    return weight if isinstance(weight, int) else 1
 
 
 def _text(text: Component) -> str:
@@ -169,8 +174,17 @@ def _plain(text: Component) -> str:
 
 
 def _child(value: Component, name: str) -> Component:
+    """Return the object called `name`; what is none, and is not nothing either, is drawn as unknown."""
     child = value.get(name)
-    return child if isinstance(child, Mapping) else {}
+    if isinstance(child, Mapping):
+        return child
+    return {} if child is None else {"tag": "plain_text", "content": f"{name}: expected an object"}
+
+
+def _list(value: Component, name: str) -> list[Component]:
+    """Return the objects in the list called `name`, as far as there are any."""
+    items = value.get(name)
+    return [item for item in items if isinstance(item, Mapping)] if isinstance(items, list) else []
 
 
 _DRAWN: Final[Mapping[str, Callable[[Component], str]]] = {

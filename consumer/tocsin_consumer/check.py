@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from tocsin_consumer import receivers, samples
@@ -10,7 +11,10 @@ from tocsin_consumer.labels import duration
 from tocsin_consumer.receivers.receiver import Receiver
 from tocsin_consumer.route import Route
 from tocsin_consumer.settings import ConsumerSettings, PresenceSettings
-from tocsin_schemas.configuration import ConfigurationError, Document
+from tocsin_schemas.configuration import ConfigurationError, Document, Location
+
+#: How every database of SQLite's begins (sqlite.org/fileformat.html).
+_SQLITE: Final = b"SQLite format 3\0"
 
 
 def build_receivers(settings: ConsumerSettings) -> dict[str, Receiver]:
@@ -36,6 +40,17 @@ def check_rendering(built: Iterable[Receiver], document: Document) -> None:
         raise ConfigurationError(problems)
 
 
+def check_places(settings: ConsumerSettings, document: Document) -> None:
+    """See that what is written can be, on this machine.
+
+    Raises:
+        ConfigurationError: there is no directory for a file, or the store is no database.
+    """
+    problems = [document.problem(place, why) for place, why in _place_problems(settings)]
+    if problems:
+        raise ConfigurationError(problems)
+
+
 def summary(settings: ConsumerSettings) -> Iterator[str]:
     """Yield in a few lines what a configuration says."""
     yield f"broker      {settings.broker.url} as {settings.client_id}"
@@ -47,8 +62,60 @@ def summary(settings: ConsumerSettings) -> Iterator[str]:
         yield f"heartbeat   every {duration(settings.heartbeat.every, 'en')}"
     for receiver in settings.receivers:
         yield f"receiver    {receiver.name} ({receiver.kind})"
-    for node in Route(settings.route).nodes():
-        yield f"{node.name:<11} → {', '.join(node.receivers) or 'dropped'}"
+    nodes = list(Route(settings.route).nodes())
+    for node in nodes:
+        yield f"{node.name:<11}{_match(node)} → {', '.join(node.receivers) or 'dropped'}"
+    yield from (f"note        {note}" for note in _notes(settings, nodes))
+
+
+def _notes(settings: ConsumerSettings, nodes: Iterable[Route]) -> Iterator[str]:
+    """Yield what does nothing: receivers that no route names, and routes that are never asked."""
+    told = {name for node in nodes for name in node.receivers}
+    for receiver in settings.receivers:
+        if receiver.name not in told:
+            yield f"no route names the receiver {receiver.name}"
+    for node in nodes:
+        for shadowed, by in node.shadowed():
+            yield f"{shadowed.name} is never asked: {by.name} before it takes every event"
+
+
+def _match(node: Route) -> str:
+    fields = node.match.model_dump(exclude_none=True)
+    return "".join(
+        f" {name}={'|'.join(pattern) if isinstance(pattern, list) else pattern}"
+        for name, pattern in fields.items()
+    )
+
+
+def _place_problems(settings: ConsumerSettings) -> Iterator[tuple[Location, str]]:
+    store = _store_path(settings)
+    problem = _directory_problem(store) or _database_problem(store)
+    if problem:
+        yield ("store",), problem
+    for index, receiver in enumerate(settings.receivers):
+        missing = _directory_problem(receiver.file.path) if receiver.file else None
+        if missing:
+            yield ("receivers", index, "file", "path"), missing
+
+
+def _directory_problem(path: Path) -> str | None:
+    return None if path.parent.is_dir() else f"there is no directory {path.parent} on this machine; create it"
+
+
+def _database_problem(path: Path) -> str | None:
+    """Return why `path` is no database: one begins with a text of its own, unless nothing was written yet."""
+    if path.is_dir():
+        return "expected the path of a file, found a directory"
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_SQLITE))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}"
+    if start in (b"", _SQLITE):
+        return None
+    return f"{path} is not an SQLite database; if it was one, put back a copy of it"
 
 
 def _failures(receiver: Receiver) -> Iterator[tuple[str, str]]:
@@ -65,6 +132,8 @@ def _presence(settings: PresenceSettings) -> str:
 
 
 def _store(settings: ConsumerSettings) -> str:
-    path = Path(urlsplit(settings.store).path.removeprefix("/"))
-    kept = f"{path}, kept for {settings.retention.days} days"
-    return kept if path.parent.is_dir() else f"{kept} (there is no directory {path.parent} on this machine)"
+    return f"{_store_path(settings)}, kept for {settings.retention.days} days"
+
+
+def _store_path(settings: ConsumerSettings) -> Path:
+    return Path(urlsplit(settings.store).path.removeprefix("/"))

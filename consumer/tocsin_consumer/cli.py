@@ -13,10 +13,11 @@ from zoneinfo import ZoneInfo
 import click
 from pydantic import ValidationError
 
-from tocsin_consumer.check import build_receivers, check_rendering, summary
+from tocsin_consumer.check import build_receivers, check_places, check_rendering, summary
 from tocsin_consumer.errors import ConsumerError
 from tocsin_consumer.event_file import find_event
 from tocsin_consumer.preview import preview_html, preview_text
+from tocsin_consumer.samples import samples
 from tocsin_consumer.settings import ConsumerSettings, load_settings
 from tocsin_consumer.tail import Tail, follow, show_json, show_text
 from tocsin_schemas import __version__, logs, topics
@@ -43,7 +44,7 @@ _event = click.option(
     metavar="FILE|SAMPLE",
     default=_SAMPLE,
     show_default=True,
-    help="A file with a payload or a Kubernetes Event, or a built-in sample.",
+    help=f"A file with a payload or a Kubernetes Event, or a built-in sample: {', '.join(samples())}.",
 )
 
 
@@ -59,7 +60,9 @@ def run(config: Path) -> None:
     """Receive, route and deliver until told to stop."""
     from tocsin_consumer.run import run as run_consumer  # noqa: PLC0415 - the database is for this command only
 
-    settings = _load(config)
+    with _configuration_errors():
+        settings, document = load_settings(config, os.environ)
+        check_places(settings, document)
     logs.configure(settings.log.level, settings.log.format)
     with _consumer_errors():
         sys.exit(run_consumer(settings, _stop_signal()))
@@ -71,6 +74,7 @@ def check(config: Path) -> None:
     """Check the configuration and render every sample, without connecting."""
     with _configuration_errors():
         settings, document = load_settings(config, os.environ)
+        check_places(settings, document)
         check_rendering(build_receivers(settings).values(), document)
     for line in summary(settings):
         click.echo(line)

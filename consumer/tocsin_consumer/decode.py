@@ -5,12 +5,14 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from tocsin_consumer.inert import one_line
 from tocsin_schemas import topics
 from tocsin_schemas.event import EventPayload
 from tocsin_schemas.status import StatusPayload
 
 #: The largest payload that is looked into; a producer's are below 64 KiB.
 PAYLOAD_LIMIT: Final = 256 * 1024
+_VERSION_LIMIT: Final = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +80,19 @@ def _why(error: ValidationError, payload: bytes) -> str:
     details = error.errors(include_url=False)
     for detail in details:
         if detail["loc"] == ("v",) and detail["type"] == "literal_error":
-            return f"version {str(detail['input'])[:20]} is not known"
+            return _unknown_version(detail["input"])
     first = details[0]
     if first["type"] == "json_invalid":
         return _why_not_json(first["msg"], payload)
     if not first["loc"]:
         return "payload is not a JSON object"
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return one_line(f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+
+
+def _unknown_version(version: object) -> str:
+    """Name the version if it is a number of a sensible size; of any other, a sender could make what it likes."""
+    known = type(version) is int and abs(version) < _VERSION_LIMIT
+    return f"version {version} is not known" if known else "v: expected the version, a small whole number"
 
 
 def _why_not_json(message: str, payload: bytes) -> str:

@@ -13,8 +13,8 @@ from typing import Final
 from tocsin_consumer.clock import Clock, utc_now
 from tocsin_consumer.errors import PermanentError, RenderError, StoreError, TemporaryError
 from tocsin_consumer.inert import one_line
-from tocsin_consumer.rate_limit import SlidingWindow
-from tocsin_consumer.receivers.receiver import Receiver
+from tocsin_consumer.rate_limit import RateLimit, SlidingWindow
+from tocsin_consumer.receivers.receiver import Receipt, Receiver, Rendering
 from tocsin_consumer.retry import Backoff, GiveUp, after_failure, rest
 from tocsin_consumer.store import Delivery, Outcome, Store
 from tocsin_consumer.throttle import ThrottledLog
@@ -24,8 +24,11 @@ _log = logging.getLogger(__name__)
 
 #: Deliveries taken from the store at once.
 BATCH_LIMIT: Final = 100
-#: Outcomes are written down after at most this time: a kill repeats what was delivered since, and nothing else.
+#: What a local receiver took is written down after at most this time, for many deliveries at once; what any other
+#: took, at once. A kill repeats what was delivered since, and nothing else.
 SETTLE_SECONDS: Final = 0.1
+#: Where an error was raised that should not be is told so often; that there was one, each time.
+_FRAMES_LIMIT: Final = RateLimit(1, timedelta(hours=1))
 #: The longest sleep of a worker that has nothing to do; new deliveries wake it.
 IDLE_SECONDS: Final = 60.0
 
@@ -39,20 +42,26 @@ class DeliveryCounters:
     """What became of a receiver's deliveries since the start."""
 
     delivered: int = 0
+    #: Of those delivered, how many as less than was meant, such as a text instead of a card.
+    degraded: int = 0
     failed_tries: int = 0
     dead: int = 0
     #: The failed tries by the class of their reason.
     failures: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FAILURE_CLASSES, 0))
 
     def __str__(self) -> str:
-        return f"delivered={self.delivered} failed_tries={self.failed_tries} dead={self.dead}"
+        return (
+            f"delivered={self.delivered} degraded={self.degraded} "
+            f"failed_tries={self.failed_tries} dead={self.dead}"
+        )
 
 
 class Worker:
     """Delivers to one receiver, so that it is alone with its failures.
 
     A temporary failure makes the receiver rest, longer after each one in a row, and defers that delivery: the
-    next try is another event's, so one that can never succeed holds nothing up but its own later states.
+    next try is another event's, so one that can never succeed holds nothing up but its own later states. What
+    cannot be rendered is the event's own failure, and no reason to rest.
 
     Args:
         receiver: where to deliver to.
@@ -92,8 +101,13 @@ class Worker:
         self._failures = 0
         self._resting_until = 0.0
         self._troubles = 0
+        self._requests = 1
+        self._degraded = False
         self._news = threading.Event()
         self._dead_letters = ThrottledLog(_log)
+        self._unexpected = ThrottledLog(_log, _FRAMES_LIMIT, clock=monotonic)
+        self._started_at = clock()
+        self._started = monotonic()
 
     @property
     def name(self) -> str:
@@ -118,7 +132,7 @@ class Worker:
             StoreError: nothing more is delivered until what was delivered is written down.
         """
         hold = self._hold_seconds()
-        if hold > 0 or not self._taken or self._monotonic() - self._unsettled_since >= SETTLE_SECONDS:
+        if hold > 0 or self._is_time_to_settle():
             self._settle()
         if hold > 0:
             return hold
@@ -130,8 +144,13 @@ class Worker:
         return 0.0
 
     def _hold_seconds(self) -> float:
+        """Return how long to do nothing; a delivery may take as many requests as the last one took."""
         now = self._monotonic()
-        return max(self._resting_until - now, self._window.wait_seconds(now))
+        return max(self._resting_until - now, self._window.wait_seconds(now, room=self._requests))
+
+    def _is_time_to_settle(self) -> bool:
+        since = self._monotonic() - self._unsettled_since
+        return not self._taken or not self._receiver.is_local or since >= SETTLE_SECONDS
 
     def _idle_seconds(self) -> float:
         due_at = self._store.next_due_at(self.name)
@@ -152,24 +171,52 @@ class Worker:
         try:
             notification = delivery.notification
             rendering = self._receiver.render(notification)
-            self._window.note(self._monotonic())
-            answer = self._receiver.deliver(rendering)
+        except Exception as error:  # noqa: BLE001 - rendering is pure: whatever it raises comes from the event
+            return self._not_rendered(delivery, error)
+        try:
+            receipt = self._send(rendering)
         except Exception as error:  # noqa: BLE001 - whatever a receiver raises is its own failure
             return self._failed(delivery, error)
         self._observe(max(0.0, self._clock().timestamp() - notification.event.last))
-        return self._delivered(delivery, answer)
+        return self._delivered(delivery, receipt)
 
-    def _delivered(self, delivery: Delivery, answer: str) -> Outcome:
+    def _send(self, rendering: Rendering) -> Receipt:
+        self._requests = 0
+        try:
+            return self._receiver.deliver(rendering, self._note_request)
+        finally:
+            self._requests = max(1, self._requests)
+
+    def _note_request(self) -> None:
+        self._requests += 1
+        self._window.note(self._monotonic())
+
+    def _delivered(self, delivery: Delivery, receipt: Receipt) -> Outcome:
         if self._failures:
             _log.info("receiver %s works again after %d failures", self.name, self._failures)
         self._failures = 0
         self.counters.delivered += 1
-        _log.debug("receiver %s: delivery %d: %s", self.name, delivery.id, answer)
+        self._note_shortfall(receipt)
+        _log.debug("receiver %s: delivery %d: %s", self.name, delivery.id, receipt)
         return Outcome(delivery, "delivered", self._clock())
 
+    def _note_shortfall(self, receipt: Receipt) -> None:
+        """Count what was delivered as less than was meant, and warn once per streak."""
+        degraded = receipt.shortfall is not None
+        self.counters.degraded += degraded
+        if degraded and not self._degraded:
+            _log.warning("receiver %s: delivered %s", self.name, receipt.shortfall)
+        self._degraded = degraded
+
+    def _not_rendered(self, delivery: Delivery, error: Exception) -> Outcome:
+        self._count_failure(error)
+        if isinstance(error, PermanentError | RenderError):
+            return self._bury(delivery, str(error))
+        self._tell_frames(error)
+        return self._bury(delivery, f"cannot be rendered: {type(error).__name__}")
+
     def _failed(self, delivery: Delivery, error: Exception) -> Outcome:
-        self.counters.failed_tries += 1
-        self.counters.failures[_failure_class(error)] += 1
+        self._count_failure(error)
         self._note_failure(error)
         verdict = after_failure(
             error,
@@ -183,6 +230,10 @@ class Worker:
         now = self._clock()
         return Outcome(delivery, "pending", now, reason=verdict.reason, due_at=now + verdict.delay)
 
+    def _count_failure(self, error: Exception) -> None:
+        self.counters.failed_tries += 1
+        self.counters.failures[_failure_class(error)] += 1
+
     def _note_failure(self, error: Exception) -> None:
         """Let the receiver rest if it is the receiver that failed, and warn once per streak."""
         if isinstance(error, PermanentError | RenderError):
@@ -191,12 +242,18 @@ class Worker:
         self._resting_until = (
             self._monotonic() + rest(error, self._failures, backoff=self._backoff).total_seconds()
         )
-        if not isinstance(error, TemporaryError):
-            _log.error("receiver %s failed unexpectedly:\n%s", self.name, _frames(error))
-        elif self._failures == 1:
-            _log.warning("receiver %s: %s; trying again", self.name, error.reason)
+        if isinstance(error, TemporaryError):
+            reason = error.reason
         else:
-            _log.debug("receiver %s: %s, %d times in a row", self.name, error.reason, self._failures)
+            reason = f"internal error: {type(error).__name__}"
+            self._tell_frames(error)
+        if self._failures == 1:
+            _log.warning("receiver %s: %s; trying again", self.name, reason)
+        else:
+            _log.debug("receiver %s: %s, %d times in a row", self.name, reason, self._failures)
+
+    def _tell_frames(self, error: Exception) -> None:
+        self._unexpected.error("receiver %s: an error that should not be:\n%s", self.name, _frames(error))
 
     def _bury(self, delivery: Delivery, reason: str) -> Outcome:
         self.counters.dead += 1
@@ -205,7 +262,13 @@ class Worker:
         return Outcome(delivery, "dead", self._clock(), reason=reason)
 
     def _age(self, delivery: Delivery) -> timedelta:
-        return self._clock() - delivery.created_at
+        """Return how long it has existed: by the clock, but no longer than we can have seen.
+
+        A clock that is set forward, as one without a battery is after each start, makes nothing older.
+        """
+        before = max(timedelta(), self._started_at - delivery.created_at)
+        running = timedelta(seconds=self._monotonic() - self._started)
+        return min(self._clock() - delivery.created_at, before + running)
 
     def _settle(self) -> None:
         """Write down what became of the deliveries since the last time."""

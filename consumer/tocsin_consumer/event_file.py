@@ -43,8 +43,10 @@ def _read(path: Path, known: Mapping[str, Notification]) -> EventPayload:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise EventFileError(f"{path} holds no event: {where}: {first['msg']}") from error
-    except (ValueError, RecursionError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise EventFileError(f"{path} is not JSON: {error}") from error
+    except (ValueError, OverflowError) as error:
+        raise EventFileError(f"{path} holds no event: {error}") from error
 
 
 def from_kubernetes(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,4 +84,14 @@ def _object(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def _epoch(timestamp: Any) -> int | None:
-    return None if timestamp is None else int(datetime.fromisoformat(str(timestamp)).timestamp())
+    """Return the seconds of a timestamp.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if timestamp is None:
+        return None
+    try:
+        return int(datetime.fromisoformat(str(timestamp)).timestamp())
+    except ValueError as error:
+        raise ValueError(f"expected a time such as 2026-11-23T19:18:54Z, found {str(timestamp)[:40]!r}") from error

@@ -96,6 +96,9 @@ class _Collector(Collector):
         workers = self._sources.workers
         done = [(name, worker.counters.delivered) for name, worker in workers.items()]
         yield _counter("deliveries", "Notifications that a receiver has taken.", done, label="receiver")
+        degraded = [(name, worker.counters.degraded) for name, worker in workers.items()]
+        what = "Of those, what was delivered as less than was meant, such as a text instead of a card."
+        yield _counter("deliveries_degraded", what, degraded, label="receiver")
         failures = CounterMetricFamily(
             f"{_PREFIX}delivery_failures", "Tries to deliver that failed.", labels=["receiver", "reason"]
         )

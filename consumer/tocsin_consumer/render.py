@@ -1,8 +1,9 @@
 """Templates: what they may say, what they know about an event, and what goes wrong with them.
 
 A template is Jinja2 in its sandbox. A name that does not exist is an error, and so is a text beyond all bounds.
-What an expression puts out is escaped for where it goes, by the `escape` that the template was compiled with;
-what the template itself says, and what an expression marks as `safe`, is not.
+What an expression puts out is escaped once for where it goes, by the `escape` that the template was compiled
+with; what the template itself says, in a macro or a block as well, and what it marks as `safe`, is not. Jinja's
+own marks are for HTML and count for nothing here.
 """
 
 import difflib
@@ -15,12 +16,13 @@ from functools import cache
 from typing import Any, Final, Self
 from zoneinfo import ZoneInfo
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, pass_context
+import jinja2
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, nodes, pass_context
 from jinja2.exceptions import SecurityError
-from jinja2.runtime import Context, Undefined
+from jinja2.runtime import BlockReference, Context, LoopContext, Macro, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from markupsafe import Markup
 
+from tocsin_consumer.clock import local_time
 from tocsin_consumer.errors import RenderError
 from tocsin_consumer.go_template import go_hint
 from tocsin_consumer.inert import inert, shortened
@@ -98,7 +100,7 @@ class View:
         level = severity(event)
         namespace, name, field = (inert(text or "") for text in (event.ns, event.name, event.field))
         reason, where = inert(event.reason), f"{namespace}/{name}" if namespace else name
-        last_at = datetime.fromtimestamp(event.last, time_zone)
+        last_at = local_time(event.last, time_zone)
         said = _words(event, time_zone, language) or Words(f"{reason} · {where}", inert(event.msg), ())
         return cls(
             cluster=event.cluster,
@@ -111,7 +113,7 @@ class View:
             message=said.message,
             count=event.count,
             times=f"×{event.count}" if event.count > 1 else "",  # noqa: RUF001 - the sign, not the letter
-            first_at=datetime.fromtimestamp(event.first, time_zone),
+            first_at=local_time(event.first, time_zone),
             last_at=last_at,
             received_at=notification.received_at.astimezone(time_zone),
             zone=zone_name(last_at),
@@ -176,7 +178,7 @@ class Template:
         if hint is not None:
             raise RenderError(hint)
         try:
-            self._template = _environment(escape).from_string(source)
+            self._template = _compiled(_environment(escape), source)
         except TemplateSyntaxError as error:
             raise RenderError(f"line {error.lineno}: {error.message}") from error
         except TemplateError as error:
@@ -235,6 +237,21 @@ def _container(field: str) -> str:
     return name.rstrip("}") if brace else ""
 
 
+class _Done(str):
+    """What is put out as it is: it is escaped, or the template's own. Whatever is made of it is neither."""
+
+    __slots__ = ()
+
+
+def _compiled(environment: ImmutableSandboxedEnvironment, source: str) -> jinja2.Template:
+    """Return a template in which `{% set x %}…{% endset %}` is done: what is put out within has been escaped."""
+    tree = environment.parse(source)
+    for block in tree.find_all(nodes.AssignBlock):
+        if block.filter is None:
+            block.filter = nodes.Filter(None, "safe", [], [], None, None, lineno=block.lineno)
+    return environment.from_string(tree)
+
+
 class _Sandbox(ImmutableSandboxedEnvironment):
     """The sandbox of Jinja2, and besides it no cheap way to fill the memory."""
 
@@ -251,7 +268,23 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         numbers = [value for value in (*args, *kwargs.values()) if isinstance(value, int)]
         if max(numbers, default=0) > OUTPUT_LIMIT:
             raise SecurityError(f"a number above {OUTPUT_LIMIT} is not available here")
-        return super().call(context, obj, *args, **kwargs)
+        result = super().call(context, obj, *args, **kwargs)
+        if isinstance(obj, Macro | LoopContext | BlockReference):
+            return _Done(result)
+        return str(result) if isinstance(result, _Done) else result  # str.format of what is done
+
+
+#: Filters that can make much out of little, and those whose HTML, or whose removal of it, is of no use here.
+_REMOVED: Final = (
+    "batch",
+    "center",
+    "format",
+    "indent",
+    "slice",
+    "striptags",
+    "urlize",
+    "xmlattr",
+)
 
 
 @cache
@@ -261,16 +294,24 @@ def _environment(escape: Escape) -> ImmutableSandboxedEnvironment:
         autoescape=False,  # `finalize` escapes, for other formats than HTML
         finalize=lambda value: _finalize(value, escape),
     )
-    for name in ("batch", "center", "format", "indent", "slice", "xmlattr"):  # each can make much out of little
+    for name in _REMOVED:
         del environment.filters[name]
     environment.filters.update(time=_time, date=_date, duration=_duration, tojson=to_json, truncate=shortened)
+    environment.filters.update(safe=_safe)
+    for name in ("e", "escape", "forceescape"):
+        environment.filters[name] = lambda value: _safe(_finalize(value, escape))
     return environment
+
+
+def _safe(value: Any) -> Any:
+    """Mark a text as done; a name that does not exist stays the error that it is."""
+    return value if isinstance(value, Undefined) else _Done(value)
 
 
 def _finalize(value: Any, escape: Escape) -> Any:
     if value is None:
         return ""
-    if isinstance(value, Undefined | Markup):
+    if isinstance(value, Undefined | _Done):
         return value
     return escape(str(value))
 

@@ -19,11 +19,6 @@ class Decision:
     receivers: tuple[str, ...]
     routes: tuple[str, ...]
 
-    @property
-    def dropped(self) -> bool:
-        """Whether nobody is told."""
-        return not self.receivers
-
 
 class Route:
     """A node of the routing tree.
@@ -37,7 +32,8 @@ class Route:
         self.name = name
         self.receivers = inherited if settings.receivers is None else tuple(settings.receivers)
         self.goes_on = settings.continue_
-        self.matches = _match(settings.match or MatchSettings())
+        self.match = settings.match or MatchSettings()
+        self.matches = _match(self.match)
         self._drops = [_match(drop) for drop in settings.drop]
         self._children = [
             Route(child, inherited=self.receivers, name=f"{name}.routes[{index}]")
@@ -55,6 +51,15 @@ class Route:
         yield self
         for child in self._children:
             yield from child.nodes()
+
+    def shadowed(self) -> Iterator[tuple["Route", "Route"]]:
+        """Yield each child that is never asked, with the one before it that takes every event."""
+        taker = None
+        for child in self._children:
+            if taker is not None:
+                yield child, taker
+            elif child.match == MatchSettings() and not child.goes_on:
+                taker = child
 
     def _take(self, texts: Texts) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Yield the nodes that take an event which matches this one, and whom they tell."""

@@ -88,11 +88,19 @@ class Consumer:
             job.start()
 
     def look_after(self) -> bool:
-        """Forget what is old, and tell whether every thread is alive."""
+        """Forget what is old, and tell whether we can go on; what is in the way is logged."""
         if time.monotonic() >= self._next_purge:
             finished = self._purge() < _PURGE_LIMIT
             self._next_purge = time.monotonic() + (_PURGE_EVERY_SECONDS if finished else 0.0)
-        return all(job.is_alive() for job in self._jobs())
+        trouble = self._trouble()
+        if trouble:
+            _log.critical("%s; stopping", trouble)
+        return trouble is None
+
+    def _trouble(self) -> str | None:
+        if self._store.is_lost:
+            return "the store was deleted or replaced while it was in use"
+        return None if all(job.is_alive() for job in self._jobs()) else "a thread has ended that should not"
 
     def stop(self) -> bool:
         """Stop from the beginning to the end, and tell whether nothing was cut short.
@@ -183,6 +191,4 @@ def run(settings: ConsumerSettings, stop: threading.Event) -> int:
     healthy = True
     while healthy and not stop.wait(_LOOK_SECONDS):
         healthy = consumer.look_after()
-    if not healthy:
-        _log.critical("a thread has ended that should not; stopping")
     return 0 if consumer.stop() and healthy else 1

@@ -18,8 +18,8 @@ _SCHEDULING: Final = (
 )
 _HOSTILE: Final = (
     '<at id=all></at> <at user_id="all">everybody</at> **bold** [prize](https://evil.example) <b>x</b> '
-    "<font color='red'>red</font> \x1b[31mred\x1b[0m \u202eesrever\nsecond line {{ 7 * 7 }} ```code``` "
-    '<script>alert(1)</script> & &#60; \\ "quoted" $(reboot)'
+    "<font color='red'>red</font> \x1b[31mred\x1b[0m \x07\x9b2J\x00 \u202eesrever\nsecond line {{ 7 * 7 }} "
+    '```code``` <script>alert(1)</script> & &#60; \\ "quoted" $(reboot)'
 )
 
 #: Name → seconds from the first to the last occurrence, seconds from there to its arrival, fields of the event.
@@ -129,6 +129,23 @@ _SAMPLES: Final[dict[str, tuple[int, int, dict[str, Any]]]] = {
             "from": "kubelet",
             "node": "pi-1",
             "added_later": {"by": "a newer producer"},
+        },
+    ),
+    "year-9999": (
+        0,
+        0,
+        {
+            "type": "Warning",
+            "reason": "BackOff",
+            "kind": "Pod",
+            "ns": "default",
+            "name": "from-the-future-0",
+            "msg": "The clock of this node is wrong, and the count is as high as it can be",
+            "count": 2**63 - 1,
+            "from": "kubelet",
+            "node": "pi-1",
+            "first": 0,
+            "last": 253_402_300_799,
         },
     ),
     "long-message": (

@@ -3,23 +3,26 @@
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from tocsin_consumer.labels import Language
 from tocsin_consumer.presence import Rules
-from tocsin_consumer.receiver_settings import (
-    ReceiverSettings,
-    TimeZone,
-    WebUrl,
-    WebUrlFile,
-    check_exactly_one,
-    secret_of,
-)
+from tocsin_consumer.receiver_fields import TimeZone, WebUrl, WebUrlFile, check_one_url, secret_of
+from tocsin_consumer.receiver_settings import ReceiverSettings
+from tocsin_consumer.severity import Severity
 from tocsin_schemas import configuration, logs, topics
 from tocsin_schemas.broker import BrokerSettings
 from tocsin_schemas.configuration import (
@@ -32,7 +35,9 @@ from tocsin_schemas.configuration import (
     Settings,
     TopicRoot,
 )
+from tocsin_schemas.matching import Pattern, compile_pattern
 
+_TYPES: Final = ("Normal", "Warning")
 _SECOND: Final = timedelta(seconds=1)
 _LATER: Final = "is not done by this version yet; remove the key"
 #: Keys of the design that would do nothing yet: a key that does nothing is never accepted.
@@ -49,9 +54,24 @@ def _check_store(url: str) -> str:
         raise ValueError(
             "expected an SQLite url such as sqlite:////var/lib/tocsin/tocsin.db; this version knows no other store"
         )
-    if unquote(urlsplit(url).path).strip("/") in ("", ":memory:"):
+    parts = urlsplit(url)
+    if parts.netloc or parts.query or parts.fragment:
+        raise ValueError("expected the path of a file behind sqlite:///, without a host, options and fragments")
+    if unquote(parts.path).strip("/") in ("", ":memory:"):
         raise ValueError("expected the path of a file behind sqlite:///; memory would forget at each restart")
     return url
+
+
+def _one_of(known: tuple[str, ...]) -> AfterValidator:
+    """Return the check that a pattern matches some of `known`, and that each text of a list is one of them."""
+
+    def check(pattern: Pattern) -> Pattern:
+        for part in pattern if isinstance(pattern, list) else [pattern]:
+            if not any(map(compile_pattern(part if part is pattern else [part]), known)):
+                raise ValueError(f"expected what matches {' or '.join(known)}, found {part!r}")
+        return pattern
+
+    return AfterValidator(check)
 
 
 class MatchSettings(Settings):
@@ -63,7 +83,7 @@ class MatchSettings(Settings):
 
     cluster: PatternField | None = None
     namespace: PatternField | None = None
-    type: PatternField | None = Field(default=None, description="Normal or Warning.")
+    type: Annotated[PatternField, _one_of(_TYPES)] | None = Field(default=None, description="Normal or Warning.")
     reason: PatternField | None = None
     kind: PatternField | None = Field(default=None, description="Kind of the involved object, such as Pod.")
     name: PatternField | None = Field(default=None, description="Name of the involved object.")
@@ -71,7 +91,9 @@ class MatchSettings(Settings):
     node: PatternField | None = None
     message: PatternField | None = None
     field: PatternField | None = Field(default=None, description="Part of the object: spec.containers{api}.")
-    severity: PatternField | None = Field(default=None, description="critical, warning, info or recovered.")
+    severity: Annotated[PatternField, _one_of(tuple(Severity))] | None = Field(
+        default=None, description="critical, warning, info or recovered."
+    )
 
 
 class RouteSettings(Settings):
@@ -145,13 +167,10 @@ class HeartbeatSettings(Settings):
     """What to request regularly while all is well, so that someone notices when the consumer is dead."""
 
     url: WebUrl | None = Field(default=None, description="Such as https://hc-ping.com/<uuid>; better in a file.")
-    url_file: WebUrlFile | None = None
+    url_file: WebUrlFile | None = Field(default=None, validate_default=True)
     every: Duration = Field(default=timedelta(minutes=1), ge=_SECOND, le=timedelta(days=1))
 
-    @model_validator(mode="after")
-    def _check_one_url(self) -> Self:
-        check_exactly_one(self, "url", "url_file")
-        return self
+    _one_url = field_validator("url_file")(check_one_url)
 
     @property
     def address(self) -> str:
@@ -199,6 +218,15 @@ class ConsumerSettings(Settings):
         if broker is not None and retention <= broker.session_expiry:
             raise ValueError("expected more than broker.session_expiry, or repeats would not be recognised")
         return retention
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check_across(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Tell what contradicts another part of the file even where that part is wrong by itself."""
+        try:
+            return handler(values)
+        except ValidationError as error:
+            raise _together(error, _problems_across(values)) from error
 
     @field_validator("receivers")
     @classmethod
@@ -252,6 +280,39 @@ def _receiver_problems(route: RouteSettings, known: set[str] | None, place: Loca
         yield from _receiver_problems(child, known, (*place, "routes", index))
 
 
+def _problems_across(values: Any) -> Iterator[_Problem]:
+    """Yield what is wrong between receivers and routes, as far as the values, which are unchecked, have any."""
+    receivers = values.get("receivers") if isinstance(values, dict) else None
+    if not isinstance(receivers, list) or not all(isinstance(receiver, dict) for receiver in receivers):
+        return
+    names = [receiver.get("name") for receiver in receivers]
+    if not names or not all(isinstance(name, str) for name in names):
+        return
+    for index, text in _repeated(names):
+        yield ("receivers", index, "name"), text
+    try:
+        route = RouteSettings.model_validate(values.get("route"))
+    except ValidationError:
+        return
+    yield from _receiver_problems(route, set(names), ("route",))
+
+
+def _together(error: ValidationError, more: Iterable[_Problem]) -> ValidationError:
+    """Return `error` with further problems; what it says already is not said again."""
+    details = error.errors(include_url=False)
+    said = {(detail["loc"], detail["msg"]) for detail in details}
+    known = [
+        InitErrorDetails(
+            type=PydanticCustomError(detail["type"], "{text}", {**detail.get("ctx", {}), "text": detail["msg"]}),
+            loc=detail["loc"],
+            input=detail["input"],
+        )
+        for detail in details
+    ]
+    new = [problem for problem in more if problem not in said]
+    return ValidationError.from_exception_data("settings", known + (_details(new) if new else []))
+
+
 def _repeated(names: list[str]) -> Iterator[tuple[int, str]]:
     for index, name in enumerate(names):
         if name in names[:index]:
@@ -266,12 +327,13 @@ def _raise_any(problems: Iterable[_Problem]) -> None:
 
 def _located(problems: list[_Problem]) -> ValidationError:
     """Return an error whose places pydantic puts below the field that is being checked."""
-    return ValidationError.from_exception_data(
-        "settings",
-        [
-            InitErrorDetails(
-                type=PydanticCustomError("value_error", "{text}", {"text": text}), loc=location, input=None
-            )
-            for location, text in problems
-        ],
-    )
+    return ValidationError.from_exception_data("settings", _details(problems))
+
+
+def _details(problems: list[_Problem]) -> list[InitErrorDetails]:
+    return [
+        InitErrorDetails(
+            type=PydanticCustomError("value_error", "{text}", {"text": text}), loc=location, input=None
+        )
+        for location, text in problems
+    ]

@@ -184,7 +184,9 @@ class Store:
         self._engine = sa.create_engine(
             url, poolclass=sa.StaticPool, connect_args={"check_same_thread": False, "timeout": 5.0}
         )
-        self._held = StoreLock(Path(self._engine.url.database or "")) if exclusive else None
+        self._path = Path(self._engine.url.database or "")
+        self._file: tuple[int, int] | None = None
+        self._held = StoreLock(self._path) if exclusive else None
         sa.event.listen(self._engine, "connect", tables.prepare)
         sa.event.listen(self._engine, "begin", tables.begin)
         try:
@@ -194,6 +196,12 @@ class Store:
         except BaseException:
             self.close()
             raise
+        self._file = _file_at(self._path)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the file was deleted or replaced since it was opened: what is written goes nowhere."""
+        return self._file is not None and self._file != _file_at(self._path)
 
     def close(self) -> None:
         """Let the database go."""
@@ -343,6 +351,9 @@ class Store:
         try:
             with self._lock, self._engine.begin() as connection:
                 yield connection
+            if self.is_lost:
+                self.failures += 1
+                raise StoreError(f"store {self._path}: the file was deleted or replaced while it was in use")
             self.commits += 1
         except sa.exc.DatabaseError as error:
             if isinstance(error, _ABOUT_A_ROW):
@@ -356,6 +367,15 @@ class Store:
 _ABOUT_A_ROW: Final = (sa.exc.DataError, sa.exc.IntegrityError, sa.exc.ProgrammingError)
 #: What SQLite says of a file that is not, or no longer, a database.
 _DAMAGED: Final = ("malformed", "not a database")
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    """Return what tells one file from another that has its name; None if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if path.is_file() else None
 
 
 def _insert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:

@@ -19,8 +19,8 @@ from tocsin_schemas import topics
 from tocsin_schemas.event import EventPayload
 from tocsin_schemas.session import Broker, Connection, Received, Session
 
-#: JSON may hold DEL and C1 as they are, and terminals act on them.
 _STOP_SECONDS: Final = 5.0
+#: JSON may hold DEL and C1 as they are, and terminals act on them.
 _CONTROL: Final = re.compile("[\x7f-\x9f]")
 
 Echo = Callable[[str], None]
@@ -69,13 +69,19 @@ class Tail:
         """Nothing to do: nothing is published."""
 
     def on_message(self, connection: Connection, message: Received) -> None:
-        """Show it."""
+        """Show it; what cannot be shown is told, and holds nothing up."""
+        try:
+            self._tell(message)
+        except Exception as error:  # noqa: BLE001 - the top of a callback
+            self._complain(f"{one_line(message.topic)}: cannot be shown: {type(error).__name__}")
+        connection.acknowledge(message)
+
+    def _tell(self, message: Received) -> None:
         match decode(message.topic, message.payload, root=self._root):
             case EventPayload() as event:
                 self._echo(self._show(Notification(event, self._clock())))
             case Rejection(reason):
                 self._complain(f"{one_line(message.topic)}: {reason}")
-        connection.acknowledge(message)
 
     def on_turn(self, connection: Connection) -> None:
         """Nothing to do."""

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
-from tocsin_consumer.rate_limit import SlidingWindow
-from tocsin_consumer.receivers.receiver import RateLimit
+from tocsin_consumer.rate_limit import RateLimit, SlidingWindow
 
 _LIMIT: Final = RateLimit(10, timedelta(minutes=1))
 

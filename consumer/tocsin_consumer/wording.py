@@ -3,10 +3,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from tocsin_consumer.clock import local_time
 from tocsin_consumer.labels import Language, duration, zone_name
 from tocsin_consumer.notice import Facts, Notice, Reason, as_event
 from tocsin_schemas.event import EventPayload
@@ -152,7 +153,7 @@ def _rows(
     for name, value in shown.items():
         label = _LABELS[language][name]
         if _is_time(name) and not zone_is_told:
-            label = f"{label} ({zone_name(datetime.fromtimestamp(given[name], time_zone))})"
+            label = f"{label} ({zone_name(local_time(given[name], time_zone))})"
             zone_is_told = True
         yield label, value
 
@@ -160,7 +161,7 @@ def _rows(
 def _shown(name: str, value: int, time_zone: ZoneInfo, language: Language) -> str:
     if name.endswith("_seconds"):
         return duration(timedelta(seconds=value), language)
-    return datetime.fromtimestamp(value, time_zone).strftime(_TIME) if _is_time(name) else str(value)
+    return local_time(value, time_zone).strftime(_TIME) if _is_time(name) else str(value)
 
 
 def _is_time(name: str) -> bool:

@@ -96,8 +96,11 @@ def _quotes(value: object) -> str:
 def _check_readable(path: Path) -> Path:
     """Read from the file once, so that a wrong path or mode is found now and not at the first alert.
 
-    Only what clearly is a path is repeated: the secret itself may have been written where its file belongs.
+    An address is told to be one; as a path, its slashes have become one. Only what clearly is a path is
+    repeated: the secret itself may have been written where its file belongs.
     """
+    if re.match(r"[a-z][a-z0-9+.-]*:/", str(path)):
+        raise ValueError("expected the path of a file, found an address; it belongs under url, or into a file")
     name = str(path) if path.is_absolute() else "the file"
     try:
         with path.open("rb") as file:

@@ -8,7 +8,8 @@ from tocsin_consumer.errors import PermanentError
 from tocsin_consumer.inbox import Arrival
 from tocsin_consumer.notification import Notification
 from tocsin_consumer.presence import Rules
-from tocsin_consumer.receivers.receiver import RateLimit, Rendering
+from tocsin_consumer.rate_limit import RateLimit
+from tocsin_consumer.receivers.receiver import Note, Receipt, Rendering, unnoted
 from tocsin_schemas import topics
 from tocsin_schemas.event import EventPayload
 from tocsin_schemas.session import Connection, Received
@@ -127,6 +128,10 @@ class FakeReceiver:
         self.objection: Callable[[str], Exception | None] = lambda _: None
         self.render_error: Exception | None = None
         self.closed = False
+        self.is_local = True
+        #: How many requests a delivery takes, and what is said about the last.
+        self.requests = 1
+        self.shortfall: str | None = None
         self._clock = clock or FakeClock()
 
     def render(self, notification: Notification) -> Rendering:
@@ -134,14 +139,16 @@ class FakeReceiver:
             raise self.render_error
         return Rendering(f"{notification.event.uid}/{notification.event.count}", "text/plain")
 
-    def deliver(self, rendering: Rendering) -> str:
+    def deliver(self, rendering: Rendering, note: Note = unnoted) -> Receipt:
+        for _ in range(self.requests):
+            note()
         self.tries.append(rendering.content)
         self.tried_at.append(self._clock.monotonic())
         error = self.objection(rendering.content)
         if error is not None:
             raise error
         self.delivered.append(rendering.content)
-        return "taken"
+        return Receipt("taken", self.shortfall)
 
     def close(self) -> None:
         self.closed = True

@@ -113,3 +113,23 @@ def test_a_card_of_the_first_version_is_drawn_too() -> None:
     assert "<hr>" in page
     assert "small" in page
     assert '<div class="unknown">chart</div>' in page
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        {"header": {"title": "t", "text_tag_list": None}, "elements": []},
+        {"header": {"text_tag_list": {"a": 1}}, "elements": None},
+        {"header": "h", "config": [], "elements": [{"tag": "div", "text": "hello", "fields": 3}]},
+        {"body": {"elements": [{"tag": "column_set", "columns": [{"width": "weighted", "weight": "auto"}, 7]}]}},
+        {"body": {"elements": {"tag": "div"}}},
+        {"body": "hello"},
+        {"elements": [{"tag": "column_set", "columns": "x"}, {"tag": ["list"]}, {"tag": "button", "text": 1}]},
+    ],
+)
+def test_a_card_of_the_wrong_shape_is_drawn_as_far_as_it_goes(card: dict[str, Any]) -> None:
+    assert "</html>" in card_to_html(card)
+
+
+def test_a_text_where_an_object_belongs_is_told() -> None:
+    assert "text: expected an object" in card_to_html({"elements": [{"tag": "div", "text": "hello"}]})

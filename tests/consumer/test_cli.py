@@ -61,15 +61,63 @@ def test_check_sums_up_what_a_good_configuration_says_and_connects_to_nothing(co
         "receiver    hook (webhook)",
         "receiver    feishu-ops (feishu)",
         "route       → dump, hook",
-        "route.routes[0] → dropped",
+        "route.routes[0] reason=Noise → dropped",
+        "note        no route names the receiver feishu-ops",
         f"{config} is fine",
     ]
     assert list(config.parent.iterdir()) == [config]
 
 
-def test_check_says_when_the_stores_directory_is_not_there(config: Path) -> None:
-    config.write_text(config.read_text().replace("/tocsin.db", "/none/tocsin.db"))
-    assert f"(there is no directory {config.parent}/none on this machine)" in call("check", config).output
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_directory_that_is_not_there_is_told_before_anything_is_connected(config: Path, command: str) -> None:
+    text = config.read_text().replace("/tocsin.db", "/none/tocsin.db")
+    config.write_text(text.replace("stdout: {}", f"file: {{path: {config.parent}/gone/out}}"))
+    result = call(command, config)
+    assert result.exit_code == 2
+    assert result.stderr.splitlines() == [
+        f"{config}:{key}: there is no directory {config.parent}/{name} on this machine; create it"
+        for key, name in (("2: store", "none"), ("5: receivers[0].file.path", "gone"))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [(None, "expected the path of a file, found a directory"), (b"no database", "is not an SQLite database")],
+)
+def test_what_cannot_be_a_store_is_told_by_check(config: Path, content: bytes | None, problem: str) -> None:
+    store = config.parent / "tocsin.db"
+    if content is None:
+        store.mkdir()
+    else:
+        store.write_bytes(content)
+    result = call("check", config)
+    assert result.exit_code == 2
+    assert f"{config}:2: store: " in result.stderr
+    assert problem in result.stderr
+
+
+@pytest.mark.parametrize("content", [b"", b"SQLite format 3\0..."])
+def test_a_store_that_is_there_already_is_fine(config: Path, content: bytes) -> None:
+    (config.parent / "tocsin.db").write_bytes(content)
+    assert call("check", config).exit_code == 0
+
+
+def test_a_route_that_is_never_asked_is_noted(config: Path) -> None:
+    more = "    - {receivers: [feishu-ops]}\n    - {match: {kind: [Pod, Node]}, receivers: [dump]}\n"
+    config.write_text(config.read_text() + more)
+    lines = call("check", config).output.splitlines()
+    assert lines[-4:-1] == [
+        "route.routes[1] → feishu-ops",
+        "route.routes[2] kind=Pod|Node → dump",
+        "note        route.routes[2] is never asked: route.routes[1] before it takes every event",
+    ]
+
+
+@pytest.mark.parametrize("command", ["preview", "send-test"])
+def test_the_help_names_the_samples(command: str) -> None:
+    said = CliRunner().invoke(main, [command, "--help"]).output
+    assert "back-off" in said
+    assert "hostile" in said
 
 
 def test_check_reads_the_file_that_the_environment_names(config: Path) -> None:

@@ -1,6 +1,8 @@
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from io import StringIO
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -8,7 +10,9 @@ from tests.consumer.messages import NOW, FakeClock, FakeReceiver, event, never, 
 from tests.waiting import until
 from tocsin_consumer.deliver import IDLE_SECONDS, SETTLE_SECONDS, Worker
 from tocsin_consumer.errors import PermanentError, RenderError, StoreError, TemporaryError
-from tocsin_consumer.receivers.receiver import RateLimit
+from tocsin_consumer.rate_limit import RateLimit
+from tocsin_consumer.receiver_settings import StdoutSettings
+from tocsin_consumer.receivers.stdout import StdoutReceiver
 from tocsin_consumer.store import Entry, Outcome, Store
 
 BUSY = TemporaryError("busy")
@@ -33,6 +37,10 @@ class Sut:
             monotonic=self.clock.monotonic,
             backoff=lambda failures: float(min(60, 2**failures)),
         )
+
+    def stepped(self, *, seconds: float) -> None:
+        """Set the clock forward by that long, which no other clock sees."""
+        self.clock.now += timedelta(seconds=seconds)
 
     def record(self, *names: str, receiver: str = "ops") -> None:
         """Record events given as uid/count."""
@@ -64,7 +72,7 @@ def test_what_is_pending_is_delivered_in_order(sut: Sut) -> None:
     sut.run(seconds=1)
     assert sut.receiver.delivered == ["a/1", "b/1", "a/2"]
     assert sut.pending() == 0
-    assert str(sut.worker.counters) == "delivered=3 failed_tries=0 dead=0"
+    assert str(sut.worker.counters) == "delivered=3 degraded=0 failed_tries=0 dead=0"
 
 
 def test_another_receivers_deliveries_are_left_alone(sut: Sut) -> None:
@@ -166,6 +174,28 @@ def test_a_backlog_that_became_too_old_while_we_were_away_is_tried_once() -> Non
     sut.store.close()
 
 
+def test_a_clock_that_is_set_forward_makes_no_delivery_too_old(sut: Sut) -> None:
+    sut.record("a/1", "b/1")
+    sut.receiver.objection = lambda _: BUSY
+    sut.run(seconds=5)
+    sut.stepped(seconds=56 * 365 * 86400)
+    sut.run(seconds=5)
+    assert sut.worker.counters.dead == 0
+    sut.receiver.objection = lambda _: None
+    sut.run(seconds=120)
+    assert sorted(sut.receiver.delivered) == ["a/1", "b/1"]
+
+
+def test_after_the_clock_was_set_forward_deliveries_still_become_too_old() -> None:
+    sut = Sut(max_age=timedelta(minutes=10))
+    sut.stepped(seconds=1_000_000)
+    sut.record("a/1")
+    sut.receiver.objection = lambda _: BUSY
+    sut.run(seconds=900)
+    assert sut.worker.counters.dead == 1
+    sut.store.close()
+
+
 @pytest.mark.parametrize("error", [PermanentError("no such group"), RenderError("no such group")])
 def test_what_can_never_be_delivered_is_a_dead_letter_at_once(
     sut: Sut, error: Exception, caplog: pytest.LogCaptureFixture
@@ -184,6 +214,63 @@ def test_a_template_that_does_not_fit_is_a_dead_letter_and_costs_no_try(sut: Sut
     sut.run(seconds=0.01)
     assert sut.receiver.tries == []
     assert sut.worker.counters.dead == 1
+
+
+def test_what_cannot_be_rendered_is_that_events_own_failure_and_the_receiver_never_rests(
+    sut: Sut, caplog: pytest.LogCaptureFixture
+) -> None:
+    sut.record(*(f"u{number}/1" for number in range(30)))
+    sut.receiver.render_error = OverflowError("date value out of range")
+    sut.run(seconds=0.01)
+    assert sut.worker.counters.dead == 30
+    sut.receiver.render_error = None
+    sut.record("a/1")
+    sut.run(seconds=0.01)
+    assert sut.receiver.delivered == ["a/1"]
+    assert caplog.text.count("Traceback") + caplog.text.count("in render") == 1
+    assert "event u0: cannot be rendered: OverflowError" in caplog.text
+
+
+def test_the_events_of_a_broken_clock_reach_a_receiver_east_of_utc(sut: Sut) -> None:
+    far = event(uid="far", first=253_402_300_799, last=253_402_300_799)
+    sut.store.record([Entry(far, payload(far), sut.clock.now, ("ops",))], [], positions={}, now=sut.clock.now)
+    zone = ZoneInfo("Pacific/Kiritimati")
+    written = StringIO()
+    receiver = StdoutReceiver("ops", StdoutSettings(), time_zone=zone, language="zh", stream=written)
+    worker = Worker(receiver, sut.store, max_age=timedelta(hours=1), clock=sut.clock.utc)
+    worker.step()
+    assert str(worker.counters) == "delivered=1 degraded=0 failed_tries=0 dead=0"
+    assert "9999-12-31" in written.getvalue()
+
+
+def test_an_error_that_no_receiver_should_raise_is_told_at_length_once(
+    sut: Sut, caplog: pytest.LogCaptureFixture
+) -> None:
+    sut.record("a/1", "b/1", "c/1")
+    sut.receiver.objection = lambda _: ValueError("x")
+    sut.run(seconds=600)
+    assert len(sut.receiver.tries) > 10
+    assert caplog.text.count("in deliver") == 1
+    assert caplog.text.count("internal error: ValueError; trying again") == 1
+
+
+def test_less_than_was_meant_is_counted_and_warned_of_once_per_streak(
+    sut: Sut, caplog: pytest.LogCaptureFixture
+) -> None:
+    sut.record("a/1", "b/1")
+    sut.receiver.shortfall = "as text: the card was refused: code 11246"
+    sut.run(seconds=1)
+    sut.receiver.shortfall = None
+    sut.record("c/1")
+    sut.run(seconds=100)
+    sut.receiver.shortfall = "as text: the card was refused: code 9499"
+    sut.record("d/1")
+    sut.run(seconds=100)
+    assert str(sut.worker.counters) == "delivered=4 degraded=3 failed_tries=0 dead=0"
+    assert caplog.messages == [
+        "receiver ops: delivered as text: the card was refused: code 11246",
+        "receiver ops: delivered as text: the card was refused: code 9499",
+    ]
 
 
 def test_an_error_that_no_receiver_should_raise_is_tried_again_and_then_a_dead_letter(
@@ -231,6 +318,37 @@ def test_a_receivers_rate_limit_is_kept() -> None:
     sut.run(seconds=10)
     assert len(sut.receiver.delivered) == 7
     sut.store.close()
+
+
+def test_every_request_of_a_delivery_counts_for_the_rate_limit() -> None:
+    sut = Sut(limits=(RateLimit(4, timedelta(seconds=1)),))
+    sut.receiver.requests = 2
+    sut.record(*(f"u{number}/1" for number in range(6)))
+    sut.run(seconds=5)
+    assert [at - 1000 for at in sut.receiver.tried_at] == [0, 0, 1, 1, 2, 2]
+    sut.store.close()
+
+
+def test_a_delivery_that_takes_more_requests_than_a_limit_permits_is_made_all_the_same() -> None:
+    sut = Sut(limits=(RateLimit(1, timedelta(seconds=1)),))
+    sut.receiver.requests = 2
+    sut.record("a/1", "b/1")
+    sut.run(seconds=5)
+    assert sut.receiver.delivered == ["a/1", "b/1"]
+    sut.store.close()
+
+
+def test_what_a_receiver_elsewhere_took_is_written_down_before_it_gets_anything_more(sut: Sut) -> None:
+    sut.receiver.is_local = False
+    sut.record("a/1", "b/1", "c/1")
+    still_pending = []
+
+    def look(_: str) -> None:
+        still_pending.append(sut.pending())
+
+    sut.receiver.objection = look
+    sut.run(seconds=1)
+    assert still_pending == [3, 2, 1]
 
 
 def test_after_a_restart_what_was_pending_goes_on_and_what_was_delivered_does_not_come_again(sut: Sut) -> None:

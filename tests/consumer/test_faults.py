@@ -17,6 +17,7 @@ from tests.mosquitto import Mosquitto, free_port
 from tests.stage.process import Process
 from tests.waiting import until
 from tocsin_consumer.receivers.file import FileReceiver
+from tocsin_consumer.receivers.receiver import Note, Receipt
 
 pytestmark = pytest.mark.broker
 
@@ -149,10 +150,10 @@ def test_a_receiver_that_hangs_holds_up_no_other(site: Site, monkeypatch: pytest
     leave = threading.Event()
     deliver = FileReceiver.deliver
 
-    def hang(self: FileReceiver, rendering: Any) -> str:
+    def hang(self: FileReceiver, rendering: Any, note: Note) -> Receipt:
         if self.name == "stuck":
             leave.wait(60)
-        return deliver(self, rendering)
+        return deliver(self, rendering, note)
 
     monkeypatch.setattr(FileReceiver, "deliver", hang)
     receivers = [{"name": name, "file": {"path": f"{site.folder}/{name}.ndjson"}} for name in ("stuck", "fine")]

@@ -103,6 +103,7 @@ def test_a_receivers_deliveries_failures_backlog_and_latency_are_told(sut: Sut) 
     assert found["tocsin_consumer_deliveries_waiting/ops"] == 2
     assert found["tocsin_consumer_delivery_oldest_waiting_seconds/ops"] == 7
     assert found["tocsin_consumer_deliveries_total/ops"] == 1
+    assert found["tocsin_consumer_deliveries_degraded_total/ops"] == 0
     assert found["tocsin_consumer_delivery_failures_total/temporary/ops"] == 1
     assert found["tocsin_consumer_delivery_latency_seconds_bucket/5.0/ops"] == 0
     assert found["tocsin_consumer_delivery_latency_seconds_bucket/10.0/ops"] == 1

@@ -3,8 +3,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tocsin_consumer.rate_limit import SlidingWindow
-from tocsin_consumer.receivers.receiver import RateLimit
+from tocsin_consumer.rate_limit import RateLimit, SlidingWindow
 
 SECOND = timedelta(seconds=1)
 

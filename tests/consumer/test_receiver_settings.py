@@ -43,7 +43,7 @@ def test_a_kind_without_settings_says_how_to_write_it(tmp_path: Path) -> None:
 
 
 def test_the_defaults_are_those_of_the_documentation(tmp_path: Path) -> None:
-    settings = _load(tmp_path, "    file: {path: /tmp/x}\n")
+    settings = _load(tmp_path, f"    file: {{path: {tmp_path}/events}}\n")
     assert settings.kind == "file"
     assert settings.max_age.total_seconds() == 86400
     assert settings.file is not None
@@ -94,6 +94,11 @@ def test_a_layout_keeps_its_shape(tmp_path: Path) -> None:
         ("https://example.com:port/0f1e2d3c-secret", "malformed"),
         ("https://[::1/0f1e2d3c-secret", "malformed"),
         ("https://example.com/0f1e2d3c secret", "without spaces"),
+        ("https://.example.com/0f1e2d3c-secret", "cannot be one"),
+        ("https://*.example.com/0f1e2d3c-secret", "cannot be one"),
+        (f"https://{'a' * 70}.example.com/0f1e2d3c-secret", "cannot be one"),
+        ("https://[12345::]/0f1e2d3c-secret", "expected a url such as https://"),
+        ("https://example.com:0/0f1e2d3c-secret", "cannot be one"),
     ],
 )
 @pytest.mark.parametrize("kind", ["webhook", "feishu"])
@@ -111,6 +116,9 @@ def test_a_malformed_url_is_told_without_showing_it(tmp_path: Path, kind: str, u
         "https://open.larksuite.com/open-apis/bot/v2/hook/abc",
         "http://127.0.0.1:8900/open-apis/bot/v2/hook/demo",
         "https://proxy.example.com/feishu/open-apis/bot/v2/hook/demo",
+        "https://[2001:db8::1]:8443/open-apis/bot/v2/hook/demo",
+        "http://feishu_proxy/open-apis/bot/v2/hook/demo",
+        "https://飞书.example.com./open-apis/bot/v2/hook/demo",
     ],
 )
 def test_a_bot_may_be_behind_any_host(tmp_path: Path, url: str) -> None:
@@ -175,6 +183,9 @@ def test_settings_that_contradict_each_other_are_told(tmp_path: Path, feishu: st
     ("headers", "complaint"),
     [
         ("{'X Bad': x}", "expected the name of a header"),
+        ('{X-Two: "s3cr3t\\nX-More: b"}', "receivers[0].webhook.headers.X-Two: expected one line"),
+        ("{X-Space: ' s3cr3t'}", "receivers[0].webhook.headers.X-Space: expected one line"),
+        ("{X-File: {file: TWO_LINES}}", "two-lines: expected one line"),
         ("{X-Text: '{{ nope }}'}", "receivers[0].webhook.headers.X-Text: line 1: 'nope' is undefined"),
         ("{X-Text: 'Bearer s3cr3t {{'}", "receivers[0].webhook.headers.X-Text: line 1: "),
         ("{Authorization: {file: /nowhere}}", "headers.Authorization.file: /nowhere cannot be read"),
@@ -184,6 +195,8 @@ def test_settings_that_contradict_each_other_are_told(tmp_path: Path, feishu: st
 def test_a_wrong_header_is_told_with_its_name_and_without_its_value(
     tmp_path: Path, headers: str, complaint: str
 ) -> None:
+    (tmp_path / "two-lines").write_text("s3cr3t\ns3cr3t\n", encoding="utf-8")
+    headers = headers.replace("TWO_LINES", str(tmp_path / "two-lines"))
     said = _problems(tmp_path, f"    webhook: {{url: 'https://example.com', headers: {headers}}}\n")
     assert complaint in said
     assert "s3cr3t" not in said
@@ -210,3 +223,32 @@ def test_no_secret_is_in_the_text_of_settings(tmp_path: Path) -> None:
     )
     assert "0f1e2d3c" not in repr(settings)
     assert "s3cr3t" not in repr(settings)
+
+
+def test_a_directory_is_no_file_to_write_to(tmp_path: Path) -> None:
+    assert "receivers[0].file.path: expected the path of a file, found a directory" in _problems(
+        tmp_path, f"    file: {{path: {tmp_path}}}\n"
+    )
+
+
+def test_what_contradicts_another_key_is_told_along_with_what_is_wrong_by_itself(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("x", encoding="utf-8")
+    said = _problems(
+        tmp_path,
+        f"    feishu: {{secret: s3cr3t, secret_file: {tmp_path}/secret, timeout: 0s, card: {{}}, title: x}}\n"
+        "  - name: s\n    stdout: {format: json, template: x, colour: red}\n",
+    )
+    assert [line.partition(": expected")[0].partition(": unknown")[0] for line in said.splitlines()] == [
+        "consumer.yaml:3: receivers[0].feishu.card",
+        "consumer.yaml:3: receivers[0].feishu.secret_file",
+        "consumer.yaml:3: receivers[0].feishu.timeout",
+        "consumer.yaml:3: receivers[0].feishu.url_file",
+        "consumer.yaml:5: receivers[1].stdout.colour",
+        "consumer.yaml:5: receivers[1].stdout.template",
+    ]
+
+
+def test_an_address_where_its_file_belongs_is_told_without_showing_it(tmp_path: Path) -> None:
+    said = _problems(tmp_path, f"    feishu: {{url_file: '{_HOOK}'}}\n")
+    assert "receivers[0].feishu.url_file: expected the path of a file, found an address; it belongs under" in said
+    assert "0f1e2d3c" not in said

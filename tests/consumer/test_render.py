@@ -6,6 +6,7 @@ import pytest
 
 from tests.consumer.views import view
 from tocsin_consumer.errors import RenderError
+from tocsin_consumer.receivers.feishu_card import escape_markdown
 from tocsin_consumer.render import Template, View, document, to_json
 from tocsin_consumer.samples import samples
 
@@ -49,6 +50,14 @@ def test_a_delay_below_a_minute_is_none() -> None:
     assert view("held-back").delay == timedelta(seconds=7534)
 
 
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Asia/Shanghai", "UTC", "Pacific/Pago_Pago"])
+@pytest.mark.parametrize("name", samples())
+def test_every_sample_has_a_time_in_every_zone(name: str, zone: str) -> None:
+    seen = View.of(samples()[name], ZoneInfo(zone), language="zh")
+    assert seen.first_at <= seen.last_at
+    assert seen.last_at.tzinfo == ZoneInfo(zone)
+
+
 def test_durations_speak_the_language_of_the_receiver() -> None:
     template = Template("{{ delay | duration }}")
     assert template.render(view("held-back", language="zh")) == "2 小时 5 分钟"
@@ -77,9 +86,48 @@ def test_values_are_escaped_and_what_the_template_says_is_not() -> None:
     assert template.render(view()) == "<b>(<)(Back…)</b><"
 
 
+def _in_brackets(text: str) -> str:
+    return f"({text})"
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("{% macro row(a) %}**{{ a }}**{% endmacro %}{{ row(kind) }}", "**(Pod)**"),
+        ("{% set x %}**{{ kind }}**{% endset %}{{ x }}", "**(Pod)**"),
+        ("{% set x | upper %}a{{ kind }}{% endset %}{{ x }}", "(A(POD))"),
+        ("{% macro b() %}<{{ caller() }}>{% endmacro %}{% call b() %}{{ kind }}{% endcall %}", "<(Pod)>"),
+        ("{% for a in [[1]] recursive %}{{ loop(a) if a is iterable else a }}{% endfor %}", "(1)"),
+        ("{% block a %}{{ kind }}{% endblock %}{{ self.a() }}", "(Pod)(Pod)"),
+        ("{{ kind | e }}{{ kind | escape }}{{ kind | forceescape }}{{ kind | e | e }}", "(Pod)(Pod)(Pod)(Pod)"),
+        ("{{ '**' | safe }}{{ kind | safe }}{{ none | e }}", "**Pod"),
+        # What is made of a text that is done is not done.
+        ("{{ ('**' | safe) ~ kind }}", "(**Pod)"),
+        ("{{ ('**' | safe) + kind }}", "(**Pod)"),
+        ("{{ ('{}' | safe).format(kind) }}", "(Pod)"),
+        ("{{ (kind | e).upper() }}", "((POD))"),
+        ("{{ [kind | safe] | join('|' | safe) }}", "(Pod)"),
+        ("{{ kind | safe | replace('P', 'p') }}", "(pod)"),
+    ],
+)
+def test_every_value_is_escaped_once_and_what_the_template_says_never(source: str, text: str) -> None:
+    assert Template(source, escape=_in_brackets).render(view()) == text
+
+
+def test_no_filter_makes_a_link_of_what_an_event_says() -> None:
+    template = Template("{{ message | e }} {{ message | forceescape }}", escape=escape_markdown)
+    said = template.render(view("hostile"))
+    assert "[prize]" not in said
+    assert "**" not in said
+
+
 @pytest.mark.parametrize(
     ("source", "complaint"),
     [
+        ("{{ resaon | safe }}", "line 1: 'resaon' is undefined"),
+        ("{{ resaon | e }}", "line 1: 'resaon' is undefined"),
+        ("{{ message | striptags }}", "line 1: No filter named 'striptags'"),
+        ("{% set x %}{{ resaon }}{% endset %}{{ x }}", "line 1: 'resaon' is undefined"),
         ("{{ resaon }}", "line 1: 'resaon' is undefined; did you mean reason?"),
         ("\n\n{{ quux }}", "line 3: 'quux' is undefined; known here: cluster, "),
         ("{{ event.none }}", "line 1: 'dict object' has no attribute 'none'"),

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.consumer.messages import event, payload
+from tests.consumer.receivers.trickling import trickling
 from tests.consumer.site import Site, connected, consumer, page
 from tests.fakes.webhook import WebhookFake
 from tests.mosquitto import Mosquitto, free_port
@@ -22,7 +23,7 @@ from tocsin_consumer.clock import utc_now
 from tocsin_consumer.errors import StoreError
 from tocsin_consumer.inbox import Inbox
 from tocsin_consumer.receivers.file import FileReceiver
-from tocsin_consumer.receivers.receiver import Rendering
+from tocsin_consumer.receivers.receiver import Receipt
 from tocsin_consumer.run import Consumer, run
 from tocsin_consumer.store import Store
 from tocsin_schemas.event import EventPayload
@@ -140,10 +141,10 @@ def test_without_a_broker_the_consumer_goes_on_trying_and_stops_cleanly(tmp_path
 def test_a_receiver_that_hangs_cuts_the_stop_short(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     entered, leave = threading.Event(), threading.Event()
 
-    def hang(_: FileReceiver, __: Rendering) -> str:
+    def hang(*_: object) -> Receipt:
         entered.set()
         leave.wait(60)
-        return "written"
+        return Receipt("written")
 
     monkeypatch.setattr(FileReceiver, "deliver", hang)
     monkeypatch.setattr(run_module, "DELIVER_SECONDS", 0.05)
@@ -200,8 +201,58 @@ def test_after_a_kill_what_was_acknowledged_is_delivered_and_nothing_is_lost(sit
     assert set(site.delivered()) == {(one.uid, 1) for one in said}
 
 
+def test_a_kill_in_the_midst_of_a_burst_repeats_one_notification_at_most(site: Site, broker: Mosquitto) -> None:
+    said = [event(uid=f"u{number:03}", seq=number) for number in range(1, 301)]
+    with WebhookFake() as hook:
+        receivers = [{"name": "hook", "webhook": {"url": hook.url}}]
+        file = site.write_settings(receivers=receivers, route={"receivers": ["hook"]})
+        arguments = ("-m", "tocsin_consumer", "run", "--config", str(file))
+        with Process("consumer", *arguments, folder=site.folder) as process:
+            until(lambda: f"SUBACK to {site.client_id}" in broker.log())
+            site.publish(*said)
+            until(lambda: len(hook.requests) > 40)
+            process.kill()
+            assert len(hook.requests) < len(said)
+            process.start()
+            until(lambda: len({request.json()["uid"] for request in hook.requests}) == len(said))
+            assert process.stop() == 0
+    assert len(hook.requests) <= len(said) + 1
+
+
+def test_a_receiver_whose_answer_never_ends_does_not_hold_up_the_stop_and_loses_nothing(
+    site: Site, broker: Mosquitto
+) -> None:
+    with trickling(b"HTTP/1.1 200 OK\r\n") as url:
+        receivers = [{"name": "hook", "webhook": {"url": url, "timeout": "1s"}}]
+        file = site.write_settings(receivers=receivers, route={"receivers": ["hook"]})
+        arguments = ("-m", "tocsin_consumer", "run", "--config", str(file))
+        with Process("consumer", *arguments, folder=site.folder) as process:
+            until(lambda: f"SUBACK to {site.client_id}" in broker.log())
+            site.publish(event())
+            until(lambda: site.query("SELECT state FROM deliveries"))
+            assert process.stop() == 0
+    assert site.query("SELECT state FROM deliveries") == [("pending",)]
+
+
+def test_a_store_that_is_deleted_ends_the_command_and_what_it_would_have_held_comes_again(
+    site: Site, broker: Mosquitto
+) -> None:
+    arguments = ("-m", "tocsin_consumer", "run", "--config", str(site.write_settings()))
+    with Process("consumer", *arguments, folder=site.folder) as process:
+        until(lambda: f"SUBACK to {site.client_id}" in broker.log())
+        site.publish(event(uid="a"))
+        until(lambda: site.delivered() == [("a", 1)])
+        for file in site.folder.glob("tocsin.db*"):
+            file.unlink()
+        site.publish(event(uid="b", seq=2))
+        assert process.wait() == 1
+        assert "the store was deleted or replaced while it was in use; stopping" in process.log
+        process.start()
+        until(lambda: ("b", 1) in site.delivered())
+
+
 def test_a_store_that_cannot_be_used_ends_the_command_with_one_clear_line(site: Site) -> None:
-    (site.folder / "tocsin.db").write_bytes(b"this is no database, and long enough to be seen as none" * 99)
+    (site.folder / "tocsin.db").write_bytes(b"SQLite format 3\0 and nothing that fits behind it" * 99)
     arguments = ("-m", "tocsin_consumer", "run", "--config", str(site.write_settings()))
     with Process("consumer", *arguments, folder=site.folder) as process:
         assert process.wait() == 1

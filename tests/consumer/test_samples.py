@@ -18,6 +18,8 @@ def test_the_samples_hold_what_templates_stumble_over() -> None:
     assert any(event.model_extra for event in events)
     assert any("<at id=all>" in event.msg for event in events)
     assert any(len(event.msg) == 10240 for event in events)
+    assert any({"\x07", "\x1b", "\x9b", "\x00"} <= set(event.msg) for event in events)
+    assert any(event.last == 253_402_300_799 and event.count == 2**63 - 1 for event in events)
     assert any(notification.delay > timedelta(hours=2) for notification in samples().values())
 
 

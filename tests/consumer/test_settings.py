@@ -124,10 +124,61 @@ def test_the_address_of_a_heartbeat_is_a_secret_itself_or_in_a_file(file: Path) 
     direct = load(file, GOOD + "heartbeat: {url: 'https://hc-ping.com/5f1b7c9e', every: 30s}").heartbeat
     assert "5f1b7c9e" not in repr(direct)
     assert problems(file, GOOD + "heartbeat: {every: 1m}") == [
-        "5: heartbeat: expected url or url_file, found neither"
+        "5: heartbeat.url_file: expected url or url_file, found neither"
     ]
     [problem] = problems(file, GOOD + "heartbeat: {url: 'hc-ping.com/5f1b7c9e'}")
     assert "5f1b7c9e" not in problem
+
+
+def test_names_are_checked_across_the_file_even_where_a_receiver_is_wrong_by_itself(file: Path) -> None:
+    text = (
+        'broker: {url: "mqtt://localhost", username: ops, keepalive: 1s}\nreceivers:\n'
+        "  - {name: dump, stdout: {format: xml}}\n  - {name: dump, slack: {}}\nroute: {receivers: [dmp]}\n"
+    )
+    assert problems(file, text) == [
+        "1: broker.keepalive: expected at least 10 seconds, found 1s",
+        "3: receivers[0].stdout.format: expected 'text' or 'json', found 'xml'",
+        "4: receivers[1]: expected exactly one of stdout, file, webhook, feishu, found slack",
+        "4: receivers[1].name: 'dump' stands here for the second time",
+        "5: route.receivers[0]: no receiver is called 'dmp'; there are dump",
+    ]
+
+
+def test_no_receivers_and_no_route_are_told_once(file: Path) -> None:
+    assert problems(file, 'broker: {url: "mqtt://localhost", username: ops}\nroute: []') == [
+        " receivers: is required but missing",
+        "2: route: expected keys and values, found an empty list",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("match", "problem"),
+    [
+        (
+            "{severity: crit}",
+            "severity: expected what matches critical or warning or info or recovered, found 'crit'",
+        ),
+        ("{type: warning}", "type: expected what matches Normal or Warning, found 'warning'"),
+        ("{type: [Warning, normal]}", "type: expected what matches Normal or Warning, found 'normal'"),
+        ("{severity: 'crit|warn'}", "severity: expected what matches critical or"),
+    ],
+)
+def test_a_match_that_no_event_has_is_an_error(file: Path, match: str, problem: str) -> None:
+    [said] = problems(file, GOOD.replace("[dump]}", f"[dump], routes: [{{match: {match}, receivers: []}}]}}"))
+    assert said.startswith(f"4: route.routes[0].match.{problem}")
+
+
+@pytest.mark.parametrize("match", ["{severity: 'crit.*|warning'}", "{type: W.+}", "{severity: [info, critical]}"])
+def test_a_match_that_some_event_has_is_none(file: Path, match: str) -> None:
+    load(file, GOOD.replace("[dump]}", f"[dump], routes: [{{match: {match}, receivers: []}}]}}"))
+
+
+@pytest.mark.parametrize(
+    "store", ["sqlite://host/path/tocsin.db", "sqlite:////tmp/tocsin.db?mode=ro", "sqlite:////tmp/tocsin.db#a"]
+)
+def test_a_store_with_a_host_or_options_is_refused(file: Path, store: str) -> None:
+    [said] = problems(file, GOOD + f"store: '{store}'")
+    assert said == "5: store: expected the path of a file behind sqlite:///, without a host, options and fragments"
 
 
 @pytest.mark.parametrize("key", ["group_by", "group_wait", "group_interval", "repeat_interval"])

@@ -1,6 +1,7 @@
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -305,3 +306,15 @@ def test_a_full_disk_is_an_error_that_keeps_what_there_was(tmp_path: Path) -> No
         record(store, *(entry(event(uid=f"b{number}", msg="x" * 5000), "ops") for number in range(50)))
     assert texts(due(store)) == ["a/1"]
     store.close()
+
+
+def test_what_is_written_to_a_file_that_was_deleted_or_replaced_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "tocsin.db"
+    with closing(Store(f"sqlite:///{file}")) as store:
+        store.positions()
+        copy = file.read_bytes()
+        file.unlink()
+        with pytest.raises(StoreError, match="the file was deleted or replaced while it was in use"):
+            store.positions()
+        file.write_bytes(copy)
+        assert store.is_lost

@@ -36,6 +36,22 @@ def test_an_event_is_shown_and_what_is_none_is_told_and_both_are_acknowledged() 
     assert [message.mid for message in sut.connection.acknowledged] == [1, 2]
 
 
+def test_what_cannot_be_shown_is_told_and_acknowledged() -> None:
+    sut = Sut()
+    sut.tail._show = lambda _: str(1 // 0)
+    sut.tail.on_message(sut.connection.real, received(event()))
+    assert sut.complaints == ["k8s/v1/edge-1/event/production/Pod/BackOff: cannot be shown: ZeroDivisionError"]
+    assert len(sut.connection.acknowledged) == 1
+
+
+def test_a_version_of_control_characters_does_nothing_to_a_terminal() -> None:
+    sut = Sut()
+    sut.tail.on_message(sut.connection.real, received(b'{"v":"\\u001b[2J\\nFAKE ERROR"}'))
+    assert sut.complaints == [
+        "k8s/v1/edge-1/event/production/Pod/BackOff: v: expected the version, a small whole number"
+    ]
+
+
 def test_json_is_the_wires_on_one_line_without_what_acts_on_a_terminal() -> None:
     hostile = event(msg="a\x9b31m\nb\x1b")
     line = show_json(Notification(hostile, NOW))

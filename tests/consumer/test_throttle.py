@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 
 from tests.consumer.messages import FakeClock
-from tocsin_consumer.receivers.receiver import RateLimit
+from tocsin_consumer.rate_limit import RateLimit
 from tocsin_consumer.throttle import ThrottledLog
 
 

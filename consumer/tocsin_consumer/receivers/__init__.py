@@ -5,10 +5,11 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from tocsin_consumer.labels import Language
+from tocsin_consumer.rate_limit import RateLimit
 from tocsin_consumer.receiver_settings import ReceiverSettings
 from tocsin_consumer.receivers.feishu import FeishuReceiver
 from tocsin_consumer.receivers.file import FileReceiver
-from tocsin_consumer.receivers.receiver import RateLimit, Receiver
+from tocsin_consumer.receivers.receiver import Receiver
 from tocsin_consumer.receivers.stdout import StdoutReceiver
 from tocsin_consumer.receivers.webhook import WebhookReceiver
 

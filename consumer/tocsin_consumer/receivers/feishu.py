@@ -18,9 +18,10 @@ from tocsin_consumer.errors import DeliveryError, PermanentError, RenderError, T
 from tocsin_consumer.labels import Language
 from tocsin_consumer.layout import Layout
 from tocsin_consumer.notification import Notification
+from tocsin_consumer.rate_limit import RateLimit
 from tocsin_consumer.receiver_settings import FeishuSettings
 from tocsin_consumer.receivers import feishu_card, http
-from tocsin_consumer.receivers.receiver import RateLimit, Rendering
+from tocsin_consumer.receivers.receiver import Note, Receipt, Rendering, unnoted
 from tocsin_consumer.redact import redact, url_secrets
 from tocsin_consumer.render import Template, View, to_json
 
@@ -35,11 +36,12 @@ _BUSY_CODES: Final = frozenset({11232, 99991400})
 _BUSY_WORDS: Final = ("frequency limit", "too many request")
 _BUSY_PAUSE: Final = timedelta(seconds=1)
 _BAD_SIGNATURE: Final = 19021
+#: The keywords of a card are looked for in few places; those of a text in all of it.
+_NO_KEYWORD: Final = 19024
 #: What no other form of the message would change, and what to do about it.
 _FINAL_CODES: Final = {
     19001: "check the url: the bot may have been removed",
     19022: "add our address to the bot's IP whitelist",
-    19024: "set keyword to one of the bot's keywords",
     99991201: "check the url",
 }
 
@@ -86,6 +88,11 @@ class FeishuReceiver:
         """Somewhat less than the service permits, and what is configured."""
         return self._limits
 
+    @property
+    def is_local(self) -> bool:
+        """Whether to deliver takes less time than to write down that it is done."""
+        return False
+
     def render(self, notification: Notification) -> Rendering:
         """Return the card and its text, shortened to what the service takes.
 
@@ -96,34 +103,35 @@ class FeishuReceiver:
         card = fitting(view, self._form.card)
         return Rendering(card, "application/json", fallback=fitting(view, self._form.text))
 
-    def deliver(self, rendering: Rendering) -> str:
-        """Send the card, or else the text, and return what the service answered.
+    def deliver(self, rendering: Rendering, note: Note = unnoted) -> Receipt:
+        """Send the card, or else the text.
 
         Raises:
             TemporaryError: the service is busy or out of reach.
             PermanentError: it takes neither, or never will.
         """
         try:
-            return self._send(rendering.content)
+            return Receipt(self._send(rendering.content, note))
         except FormRefusedError as refusal:
             if rendering.fallback is None:
                 raise
-            answer = self._send(rendering.fallback)
-            return f"{answer}, as text: the card was refused: {refusal.reason}"
+            answer = self._send(rendering.fallback, note)
+            return Receipt(answer, f"as text: the card was refused: {refusal.reason}")
 
     def close(self) -> None:
         """Close the connections."""
         self._webhook.close()
 
-    def _send(self, content: str) -> str:
+    def _send(self, content: str, note: Note) -> str:
         try:
-            return self._send_signed(content)
+            return self._send_signed(content, note)
         except SignatureRefusedError:
-            return self._send_signed(content)  # signed anew, in case that it has been under way for an hour
+            return self._send_signed(content, note)  # signed anew, in case that it was under way for an hour
 
-    def _send_signed(self, content: str) -> str:
+    def _send_signed(self, content: str, note: Note) -> str:
         signature = sign(self._key, int(self._clock())) if self._key else {}
         body = to_json({**signature, **json.loads(content)}).encode("utf-8", "replace")
+        note()
         answer = self._webhook.send(body, headers={"Content-Type": "application/json"})
         return judge(answer, secrets=(*self._secrets, *signature.values()))
 
@@ -145,7 +153,7 @@ class _Form:
         title = self._title.render(view) if self._title else None
         body = self._body.render(view) if self._body else None
         card = self._card.render(view) if self._card else feishu_card.event_card(view, title=title, body=body)
-        if self._keyword and self._keyword not in to_json(card):
+        if self._keyword and not feishu_card.says(card, self._keyword):
             card = feishu_card.with_keyword(card, self._keyword)
         return feishu_card.card_message(card)
 
@@ -195,7 +203,7 @@ def judge(answer: http.Answer, *, secrets: tuple[str, ...] = ()) -> str:
     """Return what the service says when it took the message; most of its errors are HTTP 200 with a code.
 
     Raises:
-        TemporaryError: busy, or no answer of this service.
+        TemporaryError: busy, or no answer of this service, whatever its body says.
         FormRefusedError: it may take another form of the message.
         SignatureRefusedError: the signature or the clock is wrong.
         PermanentError: it takes nothing.
@@ -206,6 +214,7 @@ def judge(answer: http.Answer, *, secrets: tuple[str, ...] = ()) -> str:
         raise TemporaryError(f"HTTP {answer.status} with something else than an answer of Feishu's")
     code, message = said
     if code == 0:
+        http.check_status(answer)
         return redact(message, secrets) or "success"
     raise _error(code, redact(message, secrets), answer)
 
@@ -219,7 +228,8 @@ def _error(code: int, message: str, answer: http.Answer) -> DeliveryError:
         return SignatureRefusedError(f"{reason}; check secret, and the clock of this machine")
     if code in _FINAL_CODES:
         return PermanentError(f"{reason}; {_FINAL_CODES[code]}")
-    return FormRefusedError(reason)
+    hint = "; set keyword to one of the bot's keywords" if code == _NO_KEYWORD else ""
+    return FormRefusedError(f"{reason}{hint}")
 
 
 def _parsed(answer: http.Answer) -> tuple[int, str] | None:

@@ -21,6 +21,7 @@ _COLOURS: Final = {"critical": "red", "warning": "orange", "info": "blue", "reco
 _SPLIT_TAG: Final = "<\u200b"
 #: The characters that mean something in Feishu's Markdown (rich-text, "escape special characters").
 _MARKDOWN: Final = re.compile(r"[&<>*_~`\[\]()#\-!\\$:+\"'/]")
+_KEYWORD_PLACES: Final = frozenset({"text", "title"})
 #: How much of a message fits on a locked screen.
 _SUMMARY_LIMIT: Final = 120
 _TIME: Final = "%Y-%m-%d %H:%M:%S"
@@ -77,6 +78,24 @@ def event_card(view: View, *, title: str | None = None, body: str | None = None)
         "header": _header(view, title),
         "body": {"elements": _body(view, title) if body is None else [{"tag": "markdown", "content": body}]},
     }
+
+
+def says(card: Any, keyword: str) -> bool:
+    """Tell whether a bot that asks for `keyword` finds it in `card`: it looks into texts and titles only."""
+    if isinstance(card, list):
+        return any(says(item, keyword) for item in card)
+    if not isinstance(card, Mapping):
+        return False
+    return any(
+        (name in _KEYWORD_PLACES and keyword in _content(child)) or says(child, keyword)
+        for name, child in card.items()
+    )
+
+
+def _content(value: Any) -> str:
+    """Return the text of `text` and `title`, which are one or have one."""
+    said = value.get("content") if isinstance(value, Mapping) else value
+    return said if isinstance(said, str) else ""
 
 
 def with_keyword(card: dict[str, Any], keyword: str) -> dict[str, Any]:

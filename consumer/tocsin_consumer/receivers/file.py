@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo
 from tocsin_consumer.errors import TemporaryError
 from tocsin_consumer.labels import Language
 from tocsin_consumer.notification import Notification
+from tocsin_consumer.rate_limit import RateLimit
 from tocsin_consumer.receiver_settings import FileSettings
-from tocsin_consumer.receivers.receiver import RateLimit, Rendering
+from tocsin_consumer.receivers.receiver import Note, Receipt, Rendering, unnoted
 from tocsin_consumer.render import document, to_json
 
 
@@ -45,24 +46,30 @@ class FileReceiver:
         """None but what is configured."""
         return self._limits
 
+    @property
+    def is_local(self) -> bool:
+        """Whether to deliver takes less time than to write down that it is done."""
+        return True
+
     def render(self, notification: Notification) -> Rendering:
         """Return the event as one line of JSON, without the line break at its end."""
         return Rendering(to_json(document(notification)), "application/json")
 
-    def deliver(self, rendering: Rendering) -> str:
+    def deliver(self, rendering: Rendering, note: Note = unnoted) -> Receipt:
         """Append the line.
 
         Raises:
             TemporaryError: the disk is full, or there is no such directory; nothing was written then.
         """
         line = rendering.content.encode("utf-8", "backslashreplace") + b"\n"
+        note()
         try:
             self._rotate(len(line))
             with self._path.open("a+b", buffering=0) as file:
                 _append(file, line)
         except OSError as error:
             raise TemporaryError(f"cannot write {self._path}: {error.strerror}") from error
-        return "written"
+        return Receipt("written")
 
     def close(self) -> None:
         """Nothing is kept open."""

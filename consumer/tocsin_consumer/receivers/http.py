@@ -4,7 +4,10 @@ The address of a webhook is a password. The exceptions of requests and urllib3 c
 let out, not even as the cause of another; and urllib3 logs it for each request, so urllib3 is kept quiet.
 """
 
+import http.client
 import logging
+import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -16,14 +19,16 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import requests
+import urllib3
+from requests.adapters import HTTPAdapter
 
 from tocsin_consumer.errors import DeliveryError, PermanentError, TemporaryError
+from tocsin_consumer.retry import RETRY_AFTER_LIMIT
 
 #: Nothing that a webhook answers is worth more bytes.
 _ANSWER_LIMIT: Final = 64 * 1024
 _CONNECT_TIMEOUT: Final = timedelta(seconds=10)
-#: A service that asks to stay away for longer is asked again after this.
-_LONGEST_RETRY_AFTER: Final = timedelta(hours=1)
+_CHUNK: Final = 16 * 1024
 
 #: Statuses that another try may change; so may every 5xx. All others are final (RFC 9110, RFC 8470, RFC 6585).
 _TEMPORARY: Final = {408: "request timeout", 425: "too early", 429: "too many requests"}
@@ -52,12 +57,71 @@ class Answer:
         return self.body.decode("utf-8", "replace")
 
 
+class _Timed:
+    """A connection on which the head of an answer comes within the timeout, however slowly it trickles.
+
+    The timeout of a socket is for each read, and a service may send a byte at a time.
+    """
+
+    def getresponse(self) -> Any:
+        """Return the answer.
+
+        Raises:
+            TimeoutError: it is too late. The socket is shut then, which ends whatever waits for it.
+        """
+        late = threading.Event()
+        timer = threading.Timer(self.timeout, _shut, [self.sock, late])  # type: ignore[attr-defined]
+        timer.daemon = True
+        timer.start()
+        try:
+            answer = super().getresponse()  # type: ignore[misc]
+        except (OSError, http.client.HTTPException) as error:
+            if late.is_set():
+                raise TimeoutError from error
+            raise
+        finally:
+            timer.cancel()
+        if late.is_set():  # a head that breaks off looks like a whole one
+            answer.close()
+            raise TimeoutError
+        return answer
+
+
+class _Connection(_Timed, urllib3.connection.HTTPConnection):
+    pass
+
+
+class _TLSConnection(_Timed, urllib3.connection.HTTPSConnection):
+    pass
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TLSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _TLSConnection
+
+
+class _Adapter(HTTPAdapter):
+    """Makes connections of ours, whether there is a proxy or not."""
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **options)
+        manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+        return manager
+
+
 class Webhook:
     """Somewhere to send requests to, over connections that are kept.
 
     Args:
         url: the address; a secret.
-        timeout: how long to wait for an answer.
+        timeout: how long to wait for the head of an answer, and then as long for the rest of it.
         ca_file: CA certificates to trust instead of the system's.
         session: what sends; its own by default.
         clock: monotonic seconds.
@@ -76,7 +140,7 @@ class Webhook:
         self._url = url
         self._timeout = timeout
         self._verify: bool | str = True if ca_file is None else str(ca_file)
-        self._session = session or requests.Session()
+        self._session = session or _session()
         self._session.auth = requests.utils.get_auth_from_url(url) if urlsplit(url).username else _no_auth
         self._clock = clock
 
@@ -122,12 +186,27 @@ class Webhook:
         """
         deadline = self._clock() + self._timeout.total_seconds()
         body = bytearray()
-        with suppress(requests.RequestException):
-            for chunk in response.iter_content(1024):
-                body += chunk
-                if len(body) >= _ANSWER_LIMIT or self._clock() > deadline:
+        with suppress(urllib3.exceptions.HTTPError, OSError):
+            while len(body) < _ANSWER_LIMIT and self._clock() < deadline:
+                chunk = response.raw.read1(_CHUNK, decode_content=True)
+                if not chunk:
                     break
+                body += chunk
         return bytes(body[:_ANSWER_LIMIT])
+
+
+def _session() -> requests.Session:
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _Adapter())
+    return session
+
+
+def _shut(connected: socket.socket, late: threading.Event) -> None:
+    """Let who reads from a socket read no more, and know why; it may have been closed by now."""
+    late.set()
+    with suppress(OSError):
+        connected.shutdown(socket.SHUT_RDWR)
 
 
 def check_status(answer: Answer, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
@@ -156,7 +235,7 @@ def retry_after(answer: Answer, now: datetime) -> timedelta | None:
     for name in ("retry-after", "x-ogw-ratelimit-reset"):
         seconds = _seconds(answer.headers.get(name, ""), now)
         if seconds is not None:
-            return timedelta(seconds=min(max(0.0, seconds), _LONGEST_RETRY_AFTER.total_seconds()))
+            return timedelta(seconds=min(max(0.0, seconds), RETRY_AFTER_LIMIT.total_seconds()))
     return None
 
 
@@ -165,9 +244,9 @@ def _seconds(value: str, now: datetime) -> float | None:
         return float(value)
     try:
         at = parsedate_to_datetime(value)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now.timestamp()
     except (ValueError, OverflowError):
         return None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now.timestamp()
 
 
 def _failure(error: Exception) -> DeliveryError:

@@ -1,19 +1,18 @@
 """The contract of a receiver: render, then deliver."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Protocol
 
 from tocsin_consumer.notification import Notification
+from tocsin_consumer.rate_limit import RateLimit
+
+#: Called before each request, as services count them.
+Note = Callable[[], None]
 
 
-@dataclass(frozen=True, slots=True)
-class RateLimit:
-    """At most `count` deliveries in any span of `per`."""
-
-    count: int
-    per: timedelta
+def unnoted() -> None:
+    """Count no requests, for those who make one now and then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +26,17 @@ class Rendering:
     fallback: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the service answered in a few words, and why it got less than was meant for it, if it did."""
+
+    answer: str
+    shortfall: str | None = None
+
+    def __str__(self) -> str:
+        return self.answer if self.shortfall is None else f"{self.answer}, {self.shortfall}"
+
+
 class Receiver(Protocol):
     """Somewhere to deliver to. One worker thread calls it, one delivery at a time."""
 
@@ -38,6 +48,10 @@ class Receiver(Protocol):
     def limits(self) -> tuple[RateLimit, ...]:
         """What the service permits."""
 
+    @property
+    def is_local(self) -> bool:
+        """Whether to deliver takes less time than to write down that it is done."""
+
     def render(self, notification: Notification) -> Rendering:
         """Return what would be sent; pure.
 
@@ -45,8 +59,8 @@ class Receiver(Protocol):
             RenderError: a template does not fit the event.
         """
 
-    def deliver(self, rendering: Rendering) -> str:
-        """Send it and return the service's answer in a few words.
+    def deliver(self, rendering: Rendering, note: Note = unnoted) -> Receipt:
+        """Send it, with a call of `note` before each request.
 
         Raises:
             TemporaryError: it may work later.

@@ -10,8 +10,9 @@ from tocsin_consumer.errors import TemporaryError
 from tocsin_consumer.inert import one_line
 from tocsin_consumer.labels import Language, duration
 from tocsin_consumer.notification import Notification
+from tocsin_consumer.rate_limit import RateLimit
 from tocsin_consumer.receiver_settings import StdoutSettings
-from tocsin_consumer.receivers.receiver import RateLimit, Rendering
+from tocsin_consumer.receivers.receiver import Note, Receipt, Rendering, unnoted
 from tocsin_consumer.render import Template, View, document, to_json
 
 #: Severity → SGR parameters (ECMA-48).
@@ -52,6 +53,11 @@ class StdoutReceiver:
         """None but what is configured."""
         return self._limits
 
+    @property
+    def is_local(self) -> bool:
+        """Whether to deliver takes less time than to write down that it is done."""
+        return True
+
     def render(self, notification: Notification) -> Rendering:
         """Return the text without the line break at its end.
 
@@ -64,7 +70,7 @@ class StdoutReceiver:
         text = self._template.render(view) if self._template else describe(view, coloured=self._coloured)
         return Rendering(text, "text/plain")
 
-    def deliver(self, rendering: Rendering) -> str:
+    def deliver(self, rendering: Rendering, note: Note = unnoted) -> Receipt:
         """Write it.
 
         Raises:
@@ -72,12 +78,13 @@ class StdoutReceiver:
         """
         encoding = self._stream.encoding or "utf-8"
         text = rendering.content.encode(encoding, "backslashreplace").decode(encoding)
+        note()
         try:
             self._stream.write(f"{text}\n")
             self._stream.flush()
         except OSError as error:
             raise TemporaryError(f"standard output takes nothing: {error.strerror}") from error
-        return "written"
+        return Receipt("written")
 
     def close(self) -> None:
         """Leave standard output open: others write to it as well."""

@@ -9,9 +9,10 @@ from tocsin_consumer.inert import one_line
 from tocsin_consumer.labels import Language
 from tocsin_consumer.layout import Layout
 from tocsin_consumer.notification import Notification
+from tocsin_consumer.rate_limit import RateLimit
 from tocsin_consumer.receiver_settings import HeaderFile, WebhookSettings
 from tocsin_consumer.receivers import http
-from tocsin_consumer.receivers.receiver import RateLimit, Rendering
+from tocsin_consumer.receivers.receiver import Note, Receipt, Rendering, unnoted
 from tocsin_consumer.redact import redact, url_secrets
 from tocsin_consumer.render import Template, View, document, to_json
 
@@ -60,6 +61,11 @@ class WebhookReceiver:
         """None but what is configured."""
         return self._limits
 
+    @property
+    def is_local(self) -> bool:
+        """Whether to deliver takes less time than to write down that it is done."""
+        return False
+
     def render(self, notification: Notification) -> Rendering:
         """Return body and headers.
 
@@ -72,8 +78,8 @@ class WebhookReceiver:
         content = body if isinstance(body, str) else to_json(body)
         return Rendering(content, self._content_type.render(view), headers)
 
-    def deliver(self, rendering: Rendering) -> str:
-        """Send the request and return the status.
+    def deliver(self, rendering: Rendering, note: Note = unnoted) -> Receipt:
+        """Send the request.
 
         Raises:
             TemporaryError: no answer, or one that may change.
@@ -81,12 +87,13 @@ class WebhookReceiver:
         """
         body = rendering.content.encode("utf-8", "replace")
         headers = {"Content-Type": rendering.content_type, **rendering.headers, **self._constants}
+        note()
         answer = self._webhook.send(body, method=self._method, headers=headers)
         try:
             http.check_status(answer)
         except PermanentError as error:
             raise PermanentError(self._shown(error, answer)) from error
-        return f"HTTP {answer.status}"
+        return Receipt(f"HTTP {answer.status}")
 
     def close(self) -> None:
         """Close the connections."""

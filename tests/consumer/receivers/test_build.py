@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tocsin_consumer import receivers
+from tocsin_consumer.rate_limit import RateLimit
 from tocsin_consumer.receiver_settings import ReceiverSettings
 from tocsin_consumer.receivers import RECEIVERS, build
-from tocsin_consumer.receivers.receiver import RateLimit
 from tocsin_consumer.samples import samples
 
 _HOOK = "https://open.feishu.cn/open-apis/bot/v2/hook/demo"

@@ -62,7 +62,7 @@ def _receiver(fake: FeishuFake, *, timeout_seconds: float = 5.0, **settings: Any
 
 def _deliver(fake: FeishuFake, name: str = "back-off", **settings: Any) -> str:
     with closing(_receiver(fake, **settings)) as receiver:
-        return receiver.deliver(receiver.render(samples()[name]))
+        return str(receiver.deliver(receiver.render(samples()[name])))
 
 
 def _shown(fake: FeishuFake, name: str = "back-off", **settings: Any) -> Message:
@@ -171,6 +171,18 @@ def test_a_keyword_passes_the_bot_that_asks_for_it(fake: FeishuFake, form: dict[
     assert _shown(fake, keyword="集群告警", **form).msg_type == "text"
 
 
+@pytest.mark.parametrize("name", ["警告", "warning", "text", "plain_text", "schema", "fill", "edge"])
+@pytest.mark.parametrize("form", [{}, {"template": "{{ reason }}"}, {"card": {"elements": []}}])
+def test_a_keyword_counts_in_texts_and_titles_only(fake: FeishuFake, form: dict[str, Any], name: str) -> None:
+    fake.bot = Bot(token=_TOKEN, secret=_SECRET, keywords=(name,))
+    assert _deliver(fake, keyword=name, **form) == "success"
+
+
+def test_a_card_without_the_keyword_of_the_bot_is_sent_as_a_text(fake: FeishuFake) -> None:
+    fake.bot = Bot(token=_TOKEN, secret=_SECRET, keywords=("生产",))
+    assert _shown(fake, text="生产 {{ reason }}").msg_type == "text"
+
+
 def test_a_keyword_that_is_said_anyway_is_not_repeated(fake: FeishuFake) -> None:
     assert "BackOff" not in _shown(fake, keyword="BackOff").body
 
@@ -179,7 +191,7 @@ def test_a_keyword_that_is_missing_is_permanent_with_a_hint(fake: FeishuFake) ->
     fake.bot = Bot(token=_TOKEN, secret=_SECRET, keywords=("集群告警",))
     with pytest.raises(PermanentError, match="code 19024: .* set keyword"):
         _deliver(fake)
-    assert len(fake.refused) == 1
+    assert [refusal.code for refusal in fake.refused] == [19024, 19024]  # the card, and then the text
 
 
 # Size.
@@ -274,7 +286,7 @@ def test_a_code_about_the_form_may_not_be_about_another_form(code: int) -> None:
         judge(_answer({"code": code, "msg": "Bad Request"}))
 
 
-@pytest.mark.parametrize(("code", "hint"), [(19001, "url"), (19022, "whitelist"), (19024, "keyword")])
+@pytest.mark.parametrize(("code", "hint"), [(19001, "url"), (19022, "whitelist")])
 def test_a_code_about_the_bot_is_permanent_for_every_form(code: int, hint: str) -> None:
     with pytest.raises(PermanentError, match=hint) as raised:
         judge(_answer({"code": code, "msg": "no"}))

@@ -8,7 +8,7 @@ from tests.consumer.views import SHANGHAI
 from tocsin_consumer.errors import TemporaryError
 from tocsin_consumer.receiver_settings import FileSettings
 from tocsin_consumer.receivers.file import FileReceiver
-from tocsin_consumer.receivers.receiver import Rendering
+from tocsin_consumer.receivers.receiver import Receipt, Rendering
 from tocsin_consumer.samples import samples
 
 
@@ -116,4 +116,4 @@ def test_a_missing_directory_is_temporary(tmp_path: Path) -> None:
     with pytest.raises(TemporaryError, match="No such file or directory"):
         _receiver(tmp_path / "missing" / "events").deliver(_line("a"))
     (tmp_path / "missing").mkdir()
-    assert _receiver(tmp_path / "missing" / "events").deliver(_line("a")) == "written"
+    assert _receiver(tmp_path / "missing" / "events").deliver(_line("a")) == Receipt("written")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gzip
+import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -7,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from tests.consumer.receivers.trickling import trickling
 from tests.fakes import faults
 from tests.fakes.faults import Answer as FakeAnswer
 from tests.fakes.webhook import WebhookFake
@@ -57,6 +60,7 @@ def test_what_no_try_will_change_is_permanent(status: int) -> None:
         ({"retry-after": "Mon, 23 Nov 2026 11:00:00 GMT"}, 0),
         ({"x-ogw-ratelimit-reset": "30"}, 30),
         ({"retry-after": "99999999999999999999"}, 3600),
+        ({"retry-after": "Fri, 31 Dec 9999 23:59:59 -2359"}, 3600),
     ],
 )
 def test_a_service_says_how_long_to_stay_away(headers: dict[str, str], seconds: int) -> None:
@@ -96,10 +100,25 @@ def test_no_more_of_an_answer_is_read_than_is_worth_it(fake: WebhookFake) -> Non
     assert len(_send(fake.url).body) == 64 * 1024
 
 
-def test_an_answer_that_trickles_in_is_cut_at_the_timeout(fake: WebhookFake) -> None:
-    fake.reply = FakeAnswer(200, b"x" * 10_000)
-    seconds = iter([0.0, 1.0, 9.0])
-    assert len(_send(fake.url, clock=lambda: next(seconds)).body) == 2048
+def test_a_body_that_trickles_in_is_cut_at_the_timeout() -> None:
+    with trickling(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nso far ") as url:
+        started = time.monotonic()
+        answer = _send(url, timeout_seconds=0.3)
+    assert (answer.status, answer.body[:7]) == (200, b"so far ")
+    assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize("start", [b"", b"HTTP/1.1 2", b"HTTP/1.1 200 OK\r\nX-Slow: "])
+def test_the_head_of_an_answer_that_trickles_in_is_no_answer_in_time(start: bytes) -> None:
+    started = time.monotonic()
+    with trickling(start) as url, pytest.raises(TemporaryError, match="no answer in time"):
+        _send(url, timeout_seconds=0.3)
+    assert time.monotonic() - started < 3
+
+
+def test_a_compressed_answer_is_read_up_to_the_limit(fake: WebhookFake) -> None:
+    fake.reply = FakeAnswer(200, gzip.compress(b"x" * 50_000_000), {"Content-Encoding": "gzip"})
+    assert _send(fake.url).body == b"x" * 64 * 1024
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from tests.consumer.views import SHANGHAI
 from tocsin_consumer.errors import RenderError, TemporaryError
 from tocsin_consumer.notification import Notification
 from tocsin_consumer.receiver_settings import StdoutSettings
+from tocsin_consumer.receivers.receiver import Receipt
 from tocsin_consumer.receivers.stdout import StdoutReceiver
 from tocsin_consumer.samples import samples
 
@@ -31,7 +32,7 @@ def _receiver(stream: Any, environment: dict[str, str] | None = None, **settings
 def _written(name: str, stream: io.StringIO | None = None, **options: Any) -> str:
     stream = stream or io.StringIO()
     receiver = _receiver(stream, **options)
-    assert receiver.deliver(receiver.render(samples()[name])) == "written"
+    assert receiver.deliver(receiver.render(samples()[name])) == Receipt("written")
     return stream.getvalue()
 
 

@@ -15,6 +15,7 @@ from tests.fakes.webhook import WebhookFake
 from tocsin_consumer.errors import PermanentError, RenderError, TemporaryError
 from tocsin_consumer.receiver_settings import WebhookSettings
 from tocsin_consumer.receivers.http import Webhook
+from tocsin_consumer.receivers.receiver import Receipt
 from tocsin_consumer.receivers.webhook import WebhookReceiver
 from tocsin_consumer.samples import samples
 
@@ -45,7 +46,7 @@ def _receiver(url: str, *, webhook: Webhook | None = None, **settings: Any) -> W
 
 def _sent(fake: WebhookFake, name: str = "back-off", **settings: Any) -> Request:
     with closing(_receiver(fake.url, **settings)) as receiver:
-        assert receiver.deliver(receiver.render(samples()[name])) == "HTTP 200"
+        assert receiver.deliver(receiver.render(samples()[name])) == Receipt("HTTP 200")
     return fake.requests[-1]
 
 
