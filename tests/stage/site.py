@@ -60,8 +60,12 @@ class Site:
 
     def start_consumer(self) -> None:
         connections = self.log_count(self.consumer, "connected to")
-        self._running.enter_context(self.consumer)
+        self.run_consumer()
         self.consumer.wait_for_log("connected to", times=connections + 1)
+
+    def run_consumer(self) -> None:
+        """Start the consumer and wait for nothing."""
+        self._running.enter_context(self.consumer)
 
     def run_producer(self) -> None:
         """Start the producer and wait for nothing."""
