@@ -7,7 +7,7 @@ What is promised, and so what is demanded:
 * A receiver never gets a state twice, and never a count below one that it had.
 * Nothing arrives that the filter drops, and nothing that the API server never had.
 * What is missing was told: by the producer, as `lost` in its status; by the consumer, as a gap in the producer's
-  numbers or as a dead letter. The producer's `lost` is not told for nothing.
+  numbers or as a dead letter. Neither is told for nothing.
 
 Two repeats are nobody's fault, and are counted apart: a delivery that was taken just before its consumer was
 killed, or just before its receiver broke off, cannot have been noted as made.
@@ -148,6 +148,8 @@ class Ledger:
             yield Violation("missing", f"{len(gone)} everywhere: {' '.join(gone)}; {said}")
         if told.is_lost_exact and told.lost > len(gone):
             yield Violation("lost", f"told are {told.lost}, missing are {len(gone)}")
+        if told.gap > told.gap_limit:
+            yield Violation("gap", f"told are {told.gap}, of which at most {told.gap_limit} can be")
 
     def _uninvited(self) -> Iterator[Violation]:
         known = {one.uid: one for one in self.expectations}
