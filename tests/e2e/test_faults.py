@@ -64,9 +64,9 @@ def test_a_link_that_refuses_connections_loses_nothing(site: Site) -> None:
     until_all_arrived(site, "a", "b")
 
 
-@pytest.mark.parametrize("limit", [300, 900, 1800, 2600], ids="{} bytes".format)
+@pytest.mark.parametrize("limit", [300, 2600], ids="{} bytes".format)
 def test_a_link_that_is_cut_in_the_middle_of_a_packet_loses_nothing(limit: int, site: Site) -> None:
-    """The handshake, CONNECT, the status and events are cut in turn."""
+    """The handshake and the events are cut in turn."""
     site.start()
     site.uplink.change(Conditions(cuts_after=limit))
     site.uplink.reset()
