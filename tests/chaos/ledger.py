@@ -65,14 +65,14 @@ class Told:
 
     Args:
         lost: how many messages the outbox gave up.
-        is_lost_exact: whether each of them was the only state of its Event.
+        doubtful: how many of these may have come all the same, their acknowledgement having been lost.
         gap: how many messages the consumer knows to have been published and never come.
         gap_limit: how many of these a killed broker may have taken with it.
         dead: deliveries that were given up, by receiver.
     """
 
     lost: int = 0
-    is_lost_exact: bool = False
+    doubtful: int = 0
     gap: int = 0
     gap_limit: int = 0
     dead: Mapping[str, frozenset[State]] = field(default_factory=dict)
@@ -146,7 +146,7 @@ class Ledger:
         if untold > 0:
             said = f"told are {told.lost} lost and a gap of {told.gap} (at most {told.gap_limit} of it is excused)"
             yield Violation("missing", f"{len(gone)} everywhere: {' '.join(gone)}; {said}")
-        if told.is_lost_exact and told.lost > len(gone):
+        if told.lost > len(gone) + told.doubtful:
             yield Violation("lost", f"told are {told.lost}, missing are {len(gone)}")
         if told.gap > told.gap_limit:
             yield Violation("gap", f"told are {told.gap}, of which at most {told.gap_limit} can be")
