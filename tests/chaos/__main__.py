@@ -6,6 +6,7 @@ A round that breaks a promise ends with exit code 1; its seed plays the same fau
 import argparse
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import traceback
@@ -32,6 +33,7 @@ def main() -> None:
     if not is_installed():
         sys.exit("chaos needs Mosquitto")
     first = secrets.randbelow(1_000_000) if options.seed is None else options.seed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # and with us the processes that we started
     folder = Path(tempfile.mkdtemp(prefix="tocsin-chaos-"))
     outcomes = [_play(seed, folder / str(seed)) for seed in range(first, first + options.rounds)]
     _say(_summary(outcomes))
