@@ -120,6 +120,7 @@ class Link:
         self._look_until = None
         under_way = list(self._in_flight.values())
         self._in_flight.clear()
+        self._seq -= len(under_way)  # numbered again: readers would take a number that never came for a loss
         self._statuses.clear()
         self._outbox.put_all_back(but=[message.uid for message in self._delivered])
         if under_way and not self._is_leaving:

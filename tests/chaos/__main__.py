@@ -6,16 +6,22 @@ A round that breaks a promise ends with exit code 1; its seed plays the same fau
 import argparse
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
+import traceback
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 from tests.chaos.faults import KINDS
+from tests.chaos.ledger import Balance, Violation
 from tests.chaos.round import Outcome, play
-from tests.chaos.schedule import plan
+from tests.chaos.schedule import Plan, plan
 from tests.mosquitto import is_installed
+
+#: One mistake breaks many promises.
+_MOST_SHOWN = 10
 
 
 def main() -> None:
@@ -27,6 +33,7 @@ def main() -> None:
     if not is_installed():
         sys.exit("chaos needs Mosquitto")
     first = secrets.randbelow(1_000_000) if options.seed is None else options.seed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # and with us the processes that we started
     folder = Path(tempfile.mkdtemp(prefix="tocsin-chaos-"))
     outcomes = [_play(seed, folder / str(seed)) for seed in range(first, first + options.rounds)]
     _say(_summary(outcomes))
@@ -35,14 +42,23 @@ def main() -> None:
 
 def _play(seed: int, folder: Path) -> Outcome:
     folder.mkdir()
-    outcome = play(plan(seed, KINDS), folder)
+    outcome = _finish(plan(seed, KINDS), folder)
     _say(_report(outcome))
     if outcome.balance.violations:
-        _say([f"    {violation}" for violation in outcome.balance.violations])
+        _say([f"    {violation}" for violation in outcome.balance.violations[:_MOST_SHOWN]])
         _say([f"    seed {seed}; its logs are in {folder}"])
     else:
         shutil.rmtree(folder)
     return outcome
+
+
+def _finish(to_play: Plan, folder: Path) -> Outcome:
+    """Play a round; one that breaks off has broken every promise, and the rounds behind it go on."""
+    try:
+        return play(to_play, folder)
+    except Exception as error:  # noqa: BLE001 - the top of a round
+        (folder / "error.log").write_text(traceback.format_exc(), encoding="utf-8")
+        return Outcome(to_play, Balance((Violation("broken off", repr(error)[:200]),), Counter()), 0.0, 0.0)
 
 
 def _report(outcome: Outcome) -> list[str]:

@@ -1,12 +1,15 @@
 """What has arrived at the receivers of a site."""
 
+import json
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from tests.chaos.ledger import Delivery, State
-from tests.stage.site import Site
+from tests.stage.site import Site, is_of_kubernetes
 
-#: A card's title as the receiver `group` is configured.
-TITLE = "{{ uid }} x{{ count }}"
+#: A card's title, from which to tell what it is about.
+TITLE = '{"kind": "{{ kind }}", "uid": "{{ uid }}", "count": {{ count }}}'
 
 
 class Arrivals:
@@ -27,20 +30,24 @@ class Arrivals:
         return {"record": self._recorded(), "hook": self._hooked(), "group": self._shown()}
 
     def _recorded(self) -> list[Delivery]:
-        states = self._site.states()[: self._noticed[-1][1]]
-        return [Delivery(State(*state), self._noticed_at(index)) for index, state in enumerate(states)]
-
-    def _noticed_at(self, index: int) -> float:
-        return next(at for at, lines in self._noticed if lines > index)
-
-    def _hooked(self) -> list[Delivery]:
-        states = self._site.hooked()
-        requests = self._site.webhook.requests[: len(states)]
+        events = self._site.recorded()[: self._noticed[-1][1]]
         return [
-            Delivery(State(*state), request.arrived_at.timestamp())
-            for state, request in zip(states, requests, strict=True)
+            _delivery(event, self._noticed_at(line))
+            for line, event in enumerate(events)
+            if is_of_kubernetes(event)
         ]
 
+    def _noticed_at(self, line: int) -> float:
+        return next(at for at, lines in self._noticed if lines > line)
+
+    def _hooked(self) -> list[Delivery]:
+        bodies = [(json.loads(request.body), request.arrived_at) for request in self._site.webhook.requests]
+        return [_delivery(body, at.timestamp()) for body, at in bodies if is_of_kubernetes(body)]
+
     def _shown(self) -> list[Delivery]:
-        titles = [(message.title.partition(" x"), message.arrived_at) for message in self._site.feishu.messages]
-        return [Delivery(State(uid, int(count)), at.timestamp()) for (uid, _, count), at in titles]
+        titles = [(json.loads(message.title), message.arrived_at) for message in self._site.feishu.messages]
+        return [_delivery(title, at.timestamp()) for title, at in titles if is_of_kubernetes(title)]
+
+
+def _delivery(event: Mapping[str, Any], at: float) -> Delivery:
+    return Delivery(State(event["uid"], event["count"]), at)

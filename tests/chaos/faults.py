@@ -1,9 +1,10 @@
 """How things are made to go wrong: each fault is a context that begins it and ends it."""
 
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from signal import SIGCONT, SIGSTOP
 from typing import Final, TypeAlias
@@ -148,6 +149,24 @@ def _consumer_killed(scene: Scene) -> Iterator[None]:
 
 
 @contextmanager
+def _store_locked(scene: Scene) -> Iterator[None]:
+    """Let the consumer read its store and not write to it."""
+    with closing(sqlite3.connect(scene.site.folder / "tocsin.db", isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+@contextmanager
+def _consumer_killed_while_kept_from_its_store(scene: Scene) -> Iterator[None]:
+    began_at = time.time()
+    with _store_locked(scene):
+        yield
+        with _consumer_killed(scene):
+            scene.excuse(*RECEIVERS, before_seconds=_UNNOTED_SECONDS + time.time() - began_at)
+
+
+@contextmanager
 def _frozen(process: Callable[[Site], Process], scene: Scene) -> Iterator[None]:
     process(scene.site).freeze()
     yield
@@ -238,7 +257,12 @@ FAULTS: Final[dict[str, dict[str, Context]]] = {
     "downlink": {kind: _on(_downlink, fault) for kind, fault in _LINK.items()},
     "broker": {"stopped": _broker_stopped, "killed": _broker_killed, "frozen": _broker_frozen},
     "producer": {"killed": partial(_killed, _producer), "frozen": partial(_frozen, _producer)},
-    "consumer": {"killed": _consumer_killed, "frozen": partial(_frozen, _consumer)},
+    "consumer": {
+        "killed": _consumer_killed,
+        "frozen": partial(_frozen, _consumer),
+        "kept from its store": _store_locked,
+        "killed while kept from its store": _consumer_killed_while_kept_from_its_store,
+    },
     "API server": {
         "down": _api_down,
         "hanging": _api_hanging,

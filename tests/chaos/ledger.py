@@ -7,7 +7,7 @@ What is promised, and so what is demanded:
 * A receiver never gets a state twice, and never a count below one that it had.
 * Nothing arrives that the filter drops, and nothing that the API server never had.
 * What is missing was told: by the producer, as `lost` in its status; by the consumer, as a gap in the producer's
-  numbers or as a dead letter. The producer's `lost` is not told for nothing.
+  numbers or as a dead letter. Neither is told for nothing.
 
 Two repeats are nobody's fault, and are counted apart: a delivery that was taken just before its consumer was
 killed, or just before its receiver broke off, cannot have been noted as made.
@@ -65,14 +65,14 @@ class Told:
 
     Args:
         lost: how many messages the outbox gave up.
-        is_lost_exact: whether each of them was the only state of its Event.
+        doubtful: how many of these may have come all the same, their acknowledgement having been lost.
         gap: how many messages the consumer knows to have been published and never come.
         gap_limit: how many of these a killed broker may have taken with it.
         dead: deliveries that were given up, by receiver.
     """
 
     lost: int = 0
-    is_lost_exact: bool = False
+    doubtful: int = 0
     gap: int = 0
     gap_limit: int = 0
     dead: Mapping[str, frozenset[State]] = field(default_factory=dict)
@@ -146,8 +146,10 @@ class Ledger:
         if untold > 0:
             said = f"told are {told.lost} lost and a gap of {told.gap} (at most {told.gap_limit} of it is excused)"
             yield Violation("missing", f"{len(gone)} everywhere: {' '.join(gone)}; {said}")
-        if told.is_lost_exact and told.lost > len(gone):
+        if told.lost > len(gone) + told.doubtful:
             yield Violation("lost", f"told are {told.lost}, missing are {len(gone)}")
+        if told.gap > told.gap_limit:
+            yield Violation("gap", f"told are {told.gap}, of which at most {told.gap_limit} can be")
 
     def _uninvited(self) -> Iterator[Violation]:
         known = {one.uid: one for one in self.expectations}

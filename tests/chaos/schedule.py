@@ -8,7 +8,7 @@ from typing import Final
 from tests.chaos.story import Step, story
 
 #: How long things go wrong.
-SECONDS: Final = 5.0
+SECONDS: Final = 4.5
 #: Between two faults of one part: what one of them upset must not be taken for the work of the other.
 _REST_SECONDS: Final = 0.8
 _LONGEST_SECONDS: Final = 2.5
@@ -63,7 +63,7 @@ def plan(seed: int, kinds: Kinds) -> Plan:
 
 def _faults(random: Random, kinds: Kinds) -> list[Fault]:
     faults: list[Fault] = []
-    for _ in range(random.randint(2, 6)):
+    for _ in range(random.randint(3, 7)):
         part = random.choice(sorted(kinds))
         fault = Fault(
             round(random.uniform(0.0, SECONDS - 0.5), 2),

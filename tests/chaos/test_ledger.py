@@ -61,10 +61,11 @@ def test_an_event_that_no_receiver_has_is_missing() -> None:
     ("told", "expected"),
     [
         (Told(), ["missing"]),
-        (Told(lost=1, is_lost_exact=True), []),
-        (Told(lost=2), []),
-        (Told(lost=2, is_lost_exact=True), ["lost"]),
-        (Told(gap=1), ["missing"]),
+        (Told(lost=1), []),
+        (Told(lost=2), ["lost"]),
+        (Told(lost=2, doubtful=1), []),
+        (Told(lost=3, doubtful=1), ["lost"]),
+        (Told(gap=1), ["missing", "gap"]),
         (Told(gap=1, gap_limit=16), []),
         (Told(gap=0, gap_limit=16), ["missing"]),
     ],
@@ -74,7 +75,11 @@ def test_what_no_receiver_has_must_be_told_and_no_more_than_that(told: Told, exp
 
 
 def test_a_loss_that_is_told_and_did_not_happen_is_wrong() -> None:
-    assert kinds(ledger(*WHOLE, told=Told(lost=1, is_lost_exact=True))) == ["lost"]
+    assert kinds(ledger(*WHOLE, told=Told(lost=1))) == ["lost"]
+
+
+def test_a_gap_that_is_told_and_cannot_be_is_wrong() -> None:
+    assert kinds(ledger(*WHOLE, told=Told(gap=1))) == ["gap"]
 
 
 def test_a_dead_letter_accounts_for_what_one_receiver_lacks_and_only_for_that_one() -> None:

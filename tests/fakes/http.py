@@ -192,7 +192,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             self._send(Answer(411))
             return
-        outcome = self.server.fake.react(self._request())
+        request = self._request()
+        if request is None:
+            self.close_connection = True
+            return
+        outcome = self.server.fake.react(request)
         if isinstance(outcome, Answer):
             self._send(outcome)
         else:
@@ -200,13 +204,17 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815 - names that the base class looks up
 
-    def _request(self) -> Request:
+    def _request(self) -> Request | None:
+        """Return the request, or None when the client left in the middle of it."""
         length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        if len(body) < length:
+            return None
         return Request(
             method=self.command,
             path=self.path,
             headers={name.lower(): value for name, value in self.headers.items()},
-            body=self.rfile.read(length),
+            body=body,
             client=self.client_address[0],
             arrived_at=datetime.fromtimestamp(self.server.fake.clock(), UTC),
         )

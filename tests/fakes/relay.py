@@ -115,6 +115,7 @@ class Relay:
         self._conditions = CLEAR
         self._callers: set[asyncio.StreamWriter] = set()
         self._open: set[Passage] = set()
+        self._never = asyncio.Event()  # one for all, since a loop does not keep tasks that nobody else knows
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"relay-{self.port}")
 
@@ -248,7 +249,7 @@ class Relay:
                     if passage.is_cut():
                         passage.reset()
             if way in passage.dead:
-                await asyncio.Event().wait()  # the end is lost as well
+                await self._never.wait()  # the end is lost as well
         finally:
             intake.cancel()
 

@@ -1,3 +1,4 @@
+import gc
 import socket
 import threading
 import time
@@ -185,6 +186,17 @@ def test_a_connection_that_lost_something_stays_lost_and_a_new_one_works(
     client.close()
     assert say(connect(relay, sockets), b"newer") == b"newer"
     assert echo.ends == []  # nobody told it
+
+
+def test_a_connection_that_both_ends_left_without_the_others_knowledge_does_no_harm(
+    relay: Relay, client: socket.socket, echo: Echo, sockets: ExitStack
+) -> None:
+    relay.change(Conditions(loses=frozenset(Way)))
+    client.close()
+    relay.restore()
+    gc.collect()
+    assert say(connect(relay, sockets), b"new") == b"new"
+    assert echo.ends == []
 
 
 def test_while_packets_vanish_a_new_connection_gets_no_word(relay: Relay, sockets: ExitStack) -> None:

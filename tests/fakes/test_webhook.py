@@ -34,6 +34,15 @@ def test_a_request_is_recorded_with_method_path_headers_and_body(fake: WebhookFa
     assert request.client == "127.0.0.1"
 
 
+def test_a_request_whose_client_leaves_in_the_middle_of_it_is_none(fake: WebhookFake) -> None:
+    address = urlsplit(fake.url)
+    with socket.create_connection((address.hostname, address.port), timeout=5) as client:
+        client.sendall(b"POST /hook HTTP/1.1\r\nHost: here\r\nContent-Length: 10\r\n\r\nhalf")
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(1) == b""
+    assert len(fake.requests) == 0
+
+
 def test_the_answer_is_what_the_test_asks_for(fake: WebhookFake) -> None:
     fake.reply = Answer(202, b"later", {"X-Queue": "7"})
     reply = send(fake.url, {})

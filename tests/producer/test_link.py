@@ -160,6 +160,17 @@ def test_after_a_break_everything_unacknowledged_goes_out_again() -> None:
     assert bench.turn() == ["a", "c"]
 
 
+def test_numbers_that_may_never_have_come_are_given_again_so_that_no_loss_shows_which_is_none() -> None:
+    bench = Bench()
+    bench.put("a", "b", "c")
+    bench.turn()
+    bench.answer(1)
+    bench.link.on_disconnected("cut")
+    bench.fake = FakeConnection()
+    bench.turn()
+    assert [(event["uid"], event["seq"]) for event in bench.fake.events()] == [("b", 2), ("c", 3)]
+
+
 def test_an_acknowledgement_of_an_earlier_connection_means_nothing() -> None:
     bench = Bench()
     bench.put("a")

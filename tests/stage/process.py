@@ -89,9 +89,10 @@ class Process:
         """Return the lines that it has logged as JSON."""
         return [json.loads(line) for line in self.log.splitlines() if line.startswith("{") and line.endswith("}")]
 
-    def wait_for_log(self, text: str, *, times: int = 1) -> None:
+    def wait_for_log(self, text: str, *, times: int = 1, within_seconds: float = 20.0) -> None:
         """Wait until `text` stands in the log, so many times."""
         until(
             lambda: self.log.count(text) >= times,
+            within_seconds=within_seconds,
             otherwise=f"{self.name} did not log {text!r}:\n{self.log[-3000:]}",
         )

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections import deque
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +15,7 @@ from tests.fakes.feishu import Bot, FeishuFake
 from tests.fakes.relay import Relay
 from tests.fakes.webhook import WebhookFake
 from tests.schemas.session_harness import Recorder, running, unique
+from tests.stage import state_file
 from tests.stage.broker import Broker
 from tests.stage.process import Process
 from tests.waiting import until
@@ -22,6 +24,11 @@ from tocsin_schemas import session as mqtt
 CLUSTER = "edge-042"
 API_TOKEN = "api-t0ken"
 FEISHU_SECRET = "feishu-s3cret"
+
+
+def is_of_kubernetes(event: Mapping[str, Any]) -> bool:
+    """Whether it is an Event's, and not what a consumer has to say of a cluster itself."""
+    return bool(event["kind"] != "Cluster")
 
 
 class Site:
@@ -60,8 +67,12 @@ class Site:
 
     def start_consumer(self) -> None:
         connections = self.log_count(self.consumer, "connected to")
-        self._running.enter_context(self.consumer)
+        self.run_consumer()
         self.consumer.wait_for_log("connected to", times=connections + 1)
+
+    def run_consumer(self) -> None:
+        """Start the consumer and wait for nothing."""
+        self._running.enter_context(self.consumer)
 
     def run_producer(self) -> None:
         """Start the producer and wait for nothing."""
@@ -129,12 +140,12 @@ class Site:
 
     def states(self) -> list[tuple[str, int]]:
         """Return what `record` has got as states of Events, in order."""
-        return [(event["uid"], event["count"]) for event in self.recorded()]
+        return [(event["uid"], event["count"]) for event in self.recorded() if is_of_kubernetes(event)]
 
     def hooked(self) -> list[tuple[str, int]]:
         """Return what the webhook has got as states of Events, in order."""
         bodies = [json.loads(request.body) for request in self.webhook.requests]
-        return [(body["uid"], body["count"]) for body in bodies]
+        return [(body["uid"], body["count"]) for body in bodies if is_of_kubernetes(body)]
 
     def pending(self) -> int:
         """Return how many deliveries the consumer still has to make or to note as made."""
@@ -144,14 +155,18 @@ class Site:
 
     def waiting(self) -> int:
         """Return how many messages the broker has not acknowledged to a producer with a state file."""
-        with closing(sqlite3.connect(self.folder / "outbox.db")) as connection:
-            return int(connection.execute("SELECT COUNT(*) FROM outbox").fetchone()[0])
+        return int(self._state("SELECT COUNT(*) FROM outbox"))
 
     def lost(self) -> int:
         """Return how many messages a producer with a state file has given up."""
-        with closing(sqlite3.connect(self.folder / "outbox.db")) as connection:
-            row = connection.execute("SELECT value FROM numbers WHERE name = 'lost'").fetchone()
-            return row[0] if row else 0
+        return int(self._state("SELECT SUM(value) FROM numbers WHERE name LIKE 'lost%'") or 0)
+
+    def taken(self, uid: str) -> int:
+        """Return the highest count of an Event that a producer with a state file has taken, 0 if none."""
+        return int(self._state("SELECT count FROM seen WHERE uid = ?", uid) or 0)
+
+    def _state(self, query: str, *values: object) -> Any:
+        return state_file.look(self.folder / "outbox.db", query, *values)
 
     def dead_letters(self) -> list[tuple[str, str, str, str, int]]:
         """Return kind and reason of each dead letter; and receiver, uid and count, if it is a delivery's."""
@@ -159,15 +174,6 @@ class Site:
             return connection.execute(
                 "SELECT kind, reason, receiver, uid, count FROM dead_letters LEFT JOIN events ON events.id = event"
             ).fetchall()
-
-    def taken(self, uid: str) -> int:
-        """Return the highest count of an Event that the producer has taken, 0 if none or if it keeps no file."""
-        path = self.folder / "outbox.db"
-        if not path.exists():
-            return 0
-        with closing(sqlite3.connect(path)) as connection:
-            row = connection.execute("SELECT count FROM seen WHERE uid = ?", (uid,)).fetchone()
-            return row[0] if row else 0
 
     def client(self, username: str) -> mqtt.Broker:
         """Return how a client of our own reaches the broker with an account, or with none at all."""
