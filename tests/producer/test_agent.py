@@ -163,7 +163,7 @@ def test_while_the_state_cannot_be_written_it_says_so_once_and_afterwards_nothin
         until(lambda: process.probe("/readyz")[0] == 200, within_seconds=60)
         assert process.log.count("cannot be written") == 1
         assert "the state can be written again" in process.log
-        assert process.figure("waiting") == 0
+        until(lambda: process.figure("waiting") == 0)
 
 
 def limit_files() -> None:
