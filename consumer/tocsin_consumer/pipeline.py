@@ -3,7 +3,7 @@
 import logging
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from types import MappingProxyType
@@ -23,7 +23,6 @@ from tocsin_consumer.store import DeadPayload, Entry, Key, Store
 from tocsin_consumer.throttle import ThrottledLog
 from tocsin_consumer.wording import event_of
 from tocsin_schemas.event import EventPayload
-from tocsin_schemas.status import StatusPayload
 
 _log = logging.getLogger(__name__)
 
@@ -104,7 +103,7 @@ class Pipeline:
         said = [(arrival, one) for arrival, one in decoded if not isinstance(one, Rejection)]
         events = [(arrival, one) for arrival, one in said if isinstance(one, EventPayload)]
         dead = [_dead(arrival, one.reason) for arrival, one in decoded if isinstance(one, Rejection)]
-        moved, missing = sequence.advance(self._positions, _live(said))
+        moved, missing = sequence.advance(self._positions, (event for _, event in events))
         fresh, repeats, stale = dedupe(events, self._store.highest_counts({_key(event) for _, event in events}))
         changes = self.roster.hear(said, missing, now=self._clock())
         entries = [
@@ -193,13 +192,6 @@ class Pipeline:
         for notice in notices:
             log = _log.info if notice.event.type == "Normal" else _log.warning
             log("cluster %s: %s: %s", notice.event.cluster, notice.event.reason, notice.event.msg)
-
-
-def _live(said: Iterable[tuple[Arrival, Said]]) -> Iterator[EventPayload | StatusPayload]:
-    """Yield what was said just now: not what the broker has retained."""
-    for arrival, one in said:
-        if isinstance(one, EventPayload) or (isinstance(one, StatusPayload) and not arrival.message.retained):
-            yield one
 
 
 def dedupe(events: Iterable[Arrived], known: Mapping[Key, int]) -> tuple[list[Arrived], int, int]:

@@ -2,8 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.consumer.messages import event
-from tocsin_consumer.sequence import RENUMBERED, Position, advance, merge
-from tocsin_schemas.status import StatusPayload
+from tocsin_consumer.sequence import Position, advance, merge
 
 
 def test_a_number_that_is_left_out_is_a_missing_event() -> None:
@@ -19,22 +18,6 @@ def test_a_gap_is_noticed_between_batches() -> None:
 def test_the_first_event_of_a_cluster_or_of_a_boot_tells_of_no_gap() -> None:
     assert advance({}, [event(seq=50)])[1] == {}
     assert advance({"edge-1": Position(1, 4)}, [event(boot=2, seq=50)])[1] == {}
-
-
-def online(boot: int = 1) -> StatusPayload:
-    return StatusPayload(v=1, cluster="edge-1", state="online", boot=boot, since=1, version="1")
-
-
-def test_after_a_connection_of_the_producer_a_gap_that_its_renumbering_explains_is_none() -> None:
-    last = RENUMBERED + 5
-    assert advance({"edge-1": Position(1, 4)}, [online(), event(seq=last)])[1] == {}
-    assert advance({"edge-1": Position(1, 4)}, [online(), event(seq=last + 2)])[1] == {"edge-1": 2}
-    assert advance({"edge-1": Position(1, 4)}, [online(), event(seq=5), event(seq=8)])[1] == {"edge-1": 2}
-
-
-def test_a_status_of_another_boot_or_of_an_unknown_cluster_explains_nothing() -> None:
-    assert advance({"edge-1": Position(2, 4)}, [online(boot=1), event(boot=2, seq=8)])[1] == {"edge-1": 3}
-    assert advance({}, [online(), event(seq=5)]) == ({"edge-1": Position(1, 5)}, {})
 
 
 def test_what_comes_again_or_from_an_older_boot_moves_nothing() -> None:
