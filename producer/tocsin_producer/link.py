@@ -121,7 +121,7 @@ class Link:
         under_way = list(self._in_flight.values())
         self._in_flight.clear()
         self._statuses.clear()
-        self._outbox.put_all_back(but=[message.uid for message in self._delivered])
+        self._outbox.put_all_back()
         if under_way and not self._is_leaving:
             self._note_break(under_way[0], alone=len(under_way) == 1)
 
@@ -198,7 +198,7 @@ class Link:
         self._tell_status(connection, "online")
 
     def _settle(self) -> None:
-        """Take out of the outbox what the broker has; until that can be written it stays under way."""
+        """Take out of the outbox what the broker has; until that can be written nothing more is handed over."""
         if self._clock() < self._settle_at:
             return
         try:

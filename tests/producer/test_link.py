@@ -367,6 +367,7 @@ def test_where_it_may_not_read_its_status_it_goes_on_after_a_while_and_says_so_o
     bench.time += LOOK_SECONDS
     assert bench.turn() == ["a"]
     assert len(bench.fake.statuses()) == 1
+    bench.tell()
     bench.link.on_disconnected("cut")
     bench.connect()
     assert bench.fake.looked == []

@@ -408,6 +408,7 @@ def test_a_watch_that_is_closed_every_second_is_resumed_each_time_with_nothing_m
 ) -> None:
     with followed(server, make_pipeline()) as following:
         for number in range(60):
+            following.until_following()
             server.events.put(event(f"event-{number % 20}", count=1 + number // 20))
             for watch in server.watches:
                 watch.close()
