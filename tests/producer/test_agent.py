@@ -100,8 +100,11 @@ def test_killed_at_any_instant_it_loses_nothing_goes_never_backwards_and_its_sta
         )
         for _ in range(20):
             link.is_deaf = False
+            connections = process.log.count("connected to")
             process.start()
-            run_for(chance.uniform(0.1, 0.5), lambda: churn(api_server, counts, chance))
+            if chance.random() < 0.7:  # else it may be killed while it starts
+                until(lambda before=connections: process.log.count("connected to") > before)  # type: ignore[misc]
+            run_for(chance.uniform(0, 0.3), lambda: churn(api_server, counts, chance))
             link.is_deaf = True
             run_for(chance.uniform(0, 0.05), lambda: churn(api_server, counts, chance))
             process.kill()

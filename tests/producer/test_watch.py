@@ -462,7 +462,7 @@ def test_a_watch_that_hangs_beyond_its_limits_is_late(make_pipeline: MakePipelin
     assert late == [61]
 
 
-@pytest.mark.parametrize("hours", [-24 * 365 * 40, -1, 1, 24 * 365 * 500])
+@pytest.mark.parametrize("hours", [-24 * 365 * 60, -1, 1, 24 * 365 * 500])
 def test_events_of_nodes_whose_clocks_are_ahead_or_behind_are_told_as_they_are_and_in_order(
     server: ApiServer, make_pipeline: MakePipeline, hours: int
 ) -> None:

@@ -84,7 +84,7 @@ def test_a_handler_that_does_not_come_back_makes_the_session_late(mosquitto: Mos
     stuck = threading.Event()
     handler = Stuck()
     with running(broker_at(mosquitto.port, keepalive_seconds=3600), handler) as run:
-        until(lambda: run.session.pulse.late_seconds > 0.2)
+        until(lambda: run.session.pulse.late_seconds > 0.2, within_seconds=5)
         stuck.set()
 
 
