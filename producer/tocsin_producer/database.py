@@ -166,7 +166,7 @@ def next_boot(database: Database, *, now: Callable[[], float] = time.time) -> in
 
 def later_boot(database: Database, than: int) -> int:
     """Return a number that is higher than `than`, and keep it if that is possible: this boot can do without."""
-    with suppress(sqlite3.Error):
+    with suppress(sqlite3.Error, StateError):
         database.keep_number("boot", than + 1)
     return than + 1
 
