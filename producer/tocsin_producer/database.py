@@ -49,6 +49,7 @@ _PRAGMAS: Final = (
 )
 #: How long a predecessor may take to let go of the file.
 _LOCK_SECONDS: Final = 10.0
+_HEADER: Final = b"SQLite format 3\0"
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
@@ -166,7 +167,7 @@ def next_boot(database: Database, *, now: Callable[[], float] = time.time) -> in
 
 def later_boot(database: Database, than: int) -> int:
     """Return a number that is higher than `than`, and keep it if that is possible: this boot can do without."""
-    with suppress(sqlite3.Error):
+    with suppress(sqlite3.Error, StateError):
         database.keep_number("boot", than + 1)
     return than + 1
 
@@ -176,6 +177,7 @@ def _open(path: Path | None, *, now: Callable[[], float], lock_seconds: float) -
         return _connect(":memory:", lock_seconds)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _check_header(path)
         return _connect(str(path), lock_seconds)
     except sqlite3.OperationalError as error:
         raise StateError(f"cannot open {path}: {_explain(error)}") from error
@@ -186,6 +188,13 @@ def _open(path: Path | None, *, now: Callable[[], float], lock_seconds: float) -
         _log.error("%s cannot be used (%s); set aside as %s and begun anew", path, error, aside.name)
         _set_aside(path, aside)
         return _connect(str(path), lock_seconds)
+
+
+def _check_header(path: Path) -> None:
+    """Look before SQLite does, which deletes the log of what turns out to be no database."""
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        if file.read(len(_HEADER)) not in (b"", _HEADER):
+            raise sqlite3.DatabaseError("file is not a database")
 
 
 def _explain(error: sqlite3.OperationalError) -> str:

@@ -19,7 +19,7 @@ from tocsin_schemas.session import Connection, Received, Will
 
 _log = logging.getLogger(__name__)
 
-#: How many messages are handed over before the first of them is acknowledged: below every broker's limit.
+#: How many messages are handed over before the first of them is acknowledged, unless the broker takes fewer.
 WINDOW: Final = 16
 #: How long a reconnecting producer waits for the status that is retained, before it tells its own.
 LOOK_SECONDS: Final = 5.0
@@ -122,7 +122,7 @@ class Link:
         self._in_flight.clear()
         self._seq -= len(under_way)  # numbered again: readers would take a number that never came for a loss
         self._statuses.clear()
-        self._outbox.put_all_back(but=[message.uid for message in self._delivered])
+        self._outbox.put_all_back()
         if under_way and not self._is_leaving:
             self._note_break(under_way[0], alone=len(under_way) == 1)
 
@@ -199,7 +199,7 @@ class Link:
         self._tell_status(connection, "online")
 
     def _settle(self) -> None:
-        """Take out of the outbox what the broker has; until that can be written it stays under way."""
+        """Take out of the outbox what the broker has; until that can be written nothing more is handed over."""
         if self._clock() < self._settle_at:
             return
         try:
@@ -211,7 +211,8 @@ class Link:
 
     def _hand_over_waiting(self, connection: Connection) -> None:
         try:
-            for message in self._outbox.take(WINDOW - len(self._in_flight), leave=self._suspects.uids):
+            window = max(1, min(WINDOW, connection.receive_maximum - 1))  # a status always finds room
+            for message in self._outbox.take(window - len(self._in_flight), leave=self._suspects.uids):
                 self._hand_over(connection, message)
             if not self._in_flight and not self._statuses:
                 self._try_suspect(connection)

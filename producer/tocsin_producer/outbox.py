@@ -224,10 +224,10 @@ class Outbox:
         with self._database.lock:
             self._under_way.discard(message.uid)
 
-    def put_all_back(self, *, but: Collection[str] = ()) -> None:
-        """Nothing is under way any more but messages of the Events `but`: the connection is gone."""
+    def put_all_back(self) -> None:
+        """Nothing is under way any more: the connection is gone."""
         with self._database.lock:
-            self._under_way.intersection_update(but)
+            self._under_way.clear()
 
 
 def _kept(reason: LossReason) -> str:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 #: The versions of the protocol, by their level in CONNECT.
 MQTT_3_1_1: Final[int] = mqtt.MQTTv311
 MQTT_5: Final[int] = mqtt.MQTTv5
+#: How many unacknowledged messages a broker takes that says nothing of it (MQTT 5, 3.2.2.3.3).
+RECEIVE_MAXIMUM: Final = 65_535
 #: How long a broker may keep a message that is not retained (MQTT 5): as long as our broker keeps a session.
 EXPIRY_SECONDS: Final = 14 * 86_400
 #: What every payload of the wire is (MQTT 5).
@@ -68,8 +70,10 @@ class Connection:
         self._lost: str | None = None
         self._socket_error: str | None = None
         self._dropped = threading.Event()
-        self._speaks_5 = protocol == MQTT_5
+        self.speaks_5 = protocol == MQTT_5
         self._dialled = False
+        #: How many unacknowledged messages the broker takes at a time.
+        self.receive_maximum = RECEIVE_MAXIMUM
         self._packet_limit: int | None = None
         self._unheard: set[int] = set()
         self._optional: set[int | None] = set()
@@ -80,14 +84,14 @@ class Connection:
             broker.host,
             broker.port,
             keepalive=broker.keepalive_seconds,
-            **_session_options(broker, receive_maximum) if self._speaks_5 else {},
+            **_session_options(broker, receive_maximum) if self.speaks_5 else {},
         )
 
     def _make_client(self, will: Will | None, protocol: int) -> mqtt.Client:
         client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._broker.client_id,
-            clean_session=None if self._speaks_5 else self._broker.clean_start,
+            clean_session=None if self.speaks_5 else self._broker.clean_start,
             protocol=MQTTProtocolVersion(protocol),
             transport="websockets" if self._broker.websocket_path is not None else "tcp",
             reconnect_on_failure=False,
@@ -97,7 +101,7 @@ class Connection:
         client.max_inflight_messages_set(0)  # the window is the handler's
         client.username_pw_set(self._broker.username, self._broker.read_password())
         if will is not None:
-            properties = _content(PacketTypes.WILLMESSAGE) if self._speaks_5 else None
+            properties = _content(PacketTypes.WILLMESSAGE) if self.speaks_5 else None
             client.will_set(will.topic, will.payload, qos=1, retain=True, properties=properties)
         self._listen(client)
         return client
@@ -107,6 +111,7 @@ class Connection:
 
         def on_connect(_c: Any, _u: Any, flags: Any, reason: Any, properties: Any) -> None:
             self._packet_limit = getattr(properties, "MaximumPacketSize", None)
+            self.receive_maximum = getattr(properties, "ReceiveMaximum", RECEIVE_MAXIMUM)
             if reason.is_failure:
                 self.refused = str(reason)
                 return
@@ -242,7 +247,7 @@ class Connection:
             ValueError: MQTT cannot carry the topic or the size, or the broker has said that it takes no such size.
         """
         properties = None
-        if self._speaks_5:
+        if self.speaks_5:
             properties = _content(PacketTypes.PUBLISH)
             if not retain:
                 properties.MessageExpiryInterval = EXPIRY_SECONDS

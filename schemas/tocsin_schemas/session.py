@@ -27,8 +27,10 @@ _log = logging.getLogger(__name__)
 #: A connection that ends sooner continues the streak of failures: two clients that take one session from each
 #: other would otherwise do so every second.
 STEADY_SECONDS: Final = 30.0
-#: A CONNECT of version 5 may stay unanswered so often in a row before one try is made with 3.1.1.
+#: A CONNECT of version 5 may stay unanswered so often in a row before one try is made with 3.1.1; fewer where the
+#: connection before was one of 3.1.1.
 UNANSWERED_LIMIT: Final = 2
+UNANSWERED_AGAIN_LIMIT: Final = 1
 
 
 class Session:
@@ -66,6 +68,7 @@ class Session:
         self._waker: socket.socket | None = None
         self._protocol = MQTT_5
         self._unanswered = 0
+        self._unanswered_limit = UNANSWERED_LIMIT
         self._failures = 0
         self.pulse = Pulse()
         self.trouble: str | None = "not connected yet"
@@ -116,6 +119,7 @@ class Session:
             self._note_answer(connection)
             raise
         self._unanswered = 0
+        self._unanswered_limit = UNANSWERED_LIMIT if connection.speaks_5 else UNANSWERED_AGAIN_LIMIT
         _log.info("connected to %s:%d", self._broker.host, self._broker.port)
         self.trouble = None
         return connection
@@ -129,6 +133,7 @@ class Session:
                 protocol=self._next_protocol(),
             )
         except (OSError, ValueError) as error:  # a secret's or a certificate's file
+            self._unanswered = 0
             raise ConnectionLostError(explain(error)) from error
 
     def _note_answer(self, connection: Connection) -> None:
@@ -142,10 +147,12 @@ class Session:
         """Return the version of MQTT to try: 5 until the broker says, as the standard asks it to, that it cannot.
 
         Some brokers go silent or hang up instead. A bad link looks the same, and 3.1.1 has no way to refuse a
-        message, so after `UNANSWERED_LIMIT` of these a single try is made with it.
+        message, so after a few of these a single try is made with it.
         """
-        turn = self._unanswered % (UNANSWERED_LIMIT + 1)
-        return MQTT_3_1_1 if turn == UNANSWERED_LIMIT else self._protocol
+        return MQTT_3_1_1 if self._is_turn_of_3_1_1() else self._protocol
+
+    def _is_turn_of_3_1_1(self) -> bool:
+        return self._unanswered % (self._unanswered_limit + 1) == self._unanswered_limit
 
     def _serve(self, connection: Connection, stop: threading.Event) -> None:
         try:
@@ -194,8 +201,8 @@ class Session:
         log("broker %s:%d: %s", self._broker.host, self._broker.port, reason)
 
     def _pause(self, stop: threading.Event) -> None:
-        """Wait before the next try, unless we are to stop meanwhile."""
-        pause = self._backoff(max(1, self._failures))
+        """Wait before the next try, unless we are to stop meanwhile; another version of MQTT is tried at once."""
+        pause = 0.0 if self._is_turn_of_3_1_1() else self._backoff(max(1, self._failures))
         self.pulse.expect(pause)
         deadline = time.monotonic() + pause
         while not stop.is_set() and (left := deadline - time.monotonic()) > 0:

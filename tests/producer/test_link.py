@@ -26,6 +26,7 @@ class FakeConnection:
     acknowledged: list[Received] = field(default_factory=list)
     looked: list[str] = field(default_factory=list)
     unheard: set[int] = field(default_factory=set)
+    receive_maximum: int = 65_535
 
     def look(self, topic: str) -> None:
         self.looked.append(topic)
@@ -140,6 +141,16 @@ def test_only_a_window_of_messages_is_under_way() -> None:
     bench.answer(1)
     bench.answer(2)
     assert bench.turn() == [f"{WINDOW:03}", f"{WINDOW + 1:03}"]
+
+
+@pytest.mark.parametrize(("limit", "window"), [(10, 9), (1, 1), (WINDOW + 1, WINDOW), (65_535, WINDOW)])
+def test_no_more_is_under_way_than_the_broker_takes_and_a_status_still_finds_room(limit: int, window: int) -> None:
+    bench = Bench()
+    bench.connect()
+    bench.tell()
+    bench.fake.receive_maximum = limit
+    bench.put(*(f"{number:03}" for number in range(2 * WINDOW)))
+    assert len(bench.turn()) == window
 
 
 def test_an_acknowledged_message_leaves_the_outbox() -> None:
@@ -378,6 +389,7 @@ def test_where_it_may_not_read_its_status_it_goes_on_after_a_while_and_says_so_o
     bench.time += LOOK_SECONDS
     assert bench.turn() == ["a"]
     assert len(bench.fake.statuses()) == 1
+    bench.tell()
     bench.link.on_disconnected("cut")
     bench.connect()
     assert bench.fake.looked == []

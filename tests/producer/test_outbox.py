@@ -157,7 +157,6 @@ def test_what_was_delivered_stays_under_way_until_that_is_written() -> None:
         connection.execute("CREATE TRIGGER full BEFORE DELETE ON outbox BEGIN SELECT RAISE(ABORT, 'full'); END")
     with pytest.raises(sqlite3.Error):
         outbox.acknowledge(taken)
-    outbox.put_all_back(but=["a"])
     assert (outbox.waiting, outbox.take(1)) == (1, [])
 
 

@@ -117,6 +117,7 @@ def test_two_producers_for_one_cluster_end_with_one_clear_error_and_one_of_them_
         with second.running():
             until(lambda: first.link.superseded_by is not None)
             until(second.is_told)
+            until(lambda: "as tocsin-producer-edge-042-standby (" in mosquitto.log())
             connections = second.link.counters.connections
             second.outbox.put(message("a"))
             second.tenure.wake()

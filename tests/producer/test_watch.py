@@ -545,6 +545,7 @@ def test_a_watch_that_is_closed_every_second_is_resumed_each_time_with_nothing_m
 ) -> None:
     with followed(server, make_pipeline()) as following:
         for number in range(60):
+            following.until_following()
             server.events.put(event(f"event-{number % 20}", count=1 + number // 20))
             for watch in server.watches:
                 watch.close()
@@ -598,7 +599,7 @@ def test_a_watch_that_hangs_beyond_its_limits_is_late(make_pipeline: MakePipelin
     assert late == [61]
 
 
-@pytest.mark.parametrize("hours", [-24 * 365 * 40, -1, 1, 24 * 365 * 500])
+@pytest.mark.parametrize("hours", [-24 * 365 * 60, -1, 1, 24 * 365 * 500])
 def test_events_of_nodes_whose_clocks_are_ahead_or_behind_are_told_as_they_are_and_in_order(
     server: ApiServer, make_pipeline: MakePipeline, hours: int
 ) -> None:

@@ -104,21 +104,34 @@ def test_a_broker_that_refuses_mqtt_5_is_spoken_to_in_3_1_1(caplog: pytest.LogCa
     assert "going on with 3.1.1" in caplog.text
 
 
-def test_a_broker_that_hangs_up_on_mqtt_5_is_tried_with_3_1_1_and_with_5_again_the_next_time() -> None:
+def test_a_broker_that_hangs_up_on_mqtt_5_is_tried_with_3_1_1_and_sooner_the_next_time() -> None:
     recorder = Recorder()
-    with CurtBroker() as broker, running(broker_at(broker.port), recorder) as run:
+    failures: list[int] = []
+    with (
+        CurtBroker() as broker,
+        running(broker_at(broker.port), recorder, backoff=noting(failures)) as run,
+    ):
         until(lambda: recorder.connections)
         assert broker.levels == [5, 5, 4]
+        assert failures == [1]  # the other version is tried without a pause
         recorder.outbox.append(("a/topic", b"{}", False))
         run.session.wake()
         until(lambda: len(recorder.connections) == 2)
-    assert broker.levels == [5, 5, 4, 5, 5, 4]
+    assert broker.levels == [5, 5, 4, 5, 4]
 
 
 def test_a_broker_that_never_answers_is_tried_with_both_versions() -> None:
     with FakeBroker() as broker, running(broker_at(broker.port, connect_timeout_seconds=0.05), Recorder()):
         until(lambda: len(broker.levels) >= 6)
     assert broker.levels[:6] == [5, 5, 4, 5, 5, 4]
+
+
+def test_a_broker_says_how_many_messages_it_takes_at_a_time() -> None:
+    recorder = Recorder()
+    accepted = b"\x20\x06\x00\x00\x03\x21\x00\x0a"  # Receive Maximum 10
+    with RudeBroker(accepted) as broker, running(broker_at(broker.port), recorder, stop_seconds=0.1):
+        until(lambda: recorder.connections)
+        assert recorder.connections[0].receive_maximum == 10
 
 
 @pytest.mark.broker

@@ -12,7 +12,7 @@ import pytest
 
 from tests.fakes.relay import Relay
 from tests.mosquitto import OPEN, Mosquitto
-from tests.schemas.fake_broker import ACCEPTED, SUBSCRIBE, FakeBroker, OldBroker
+from tests.schemas.fake_broker import ACCEPTED, PUBLISH, SUBSCRIBE, FakeBroker, OldBroker
 from tests.schemas.session_harness import Recorder, broker_at, running, unique
 from tests.waiting import until
 from tocsin_schemas.dial import Attempt
@@ -84,7 +84,7 @@ def test_a_handler_that_does_not_come_back_makes_the_session_late(mosquitto: Mos
     stuck = threading.Event()
     handler = Stuck()
     with running(broker_at(mosquitto.port, keepalive_seconds=3600), handler) as run:
-        until(lambda: run.session.pulse.late_seconds > 0.2)
+        until(lambda: run.session.pulse.late_seconds > 0.2, within_seconds=5)
         stuck.set()
 
 
@@ -142,17 +142,19 @@ def test_a_look_that_is_refused_changes_nothing() -> None:
 
     class Refusing(FakeBroker):
         def answer(self, kind: int, body: bytes) -> bytes | None:
-            if kind != SUBSCRIBE:
-                return ACCEPTED if not refusals else b""
-            refusals.append(body)
-            return b"\x90\x04" + body[:2] + b"\x00\x87"
+            if kind == SUBSCRIBE:
+                refusals.append(body)
+                return b"\x90\x04" + body[:2] + b"\x00\x87"
+            if kind == PUBLISH:
+                return b"\x40\x02" + body[9:11]
+            return ACCEPTED
 
     looker = Looker("some/topic")
     with Refusing() as broker, running(broker_at(broker.port), looker) as run:
         until(lambda: refusals)
-        for _ in range(20):
-            run.session.wake()
-        assert looker.lost == []
+        looker.outbox.append(("a/topic", b"{}", False))
+        run.session.wake()
+        until(lambda: looker.acknowledged)
     assert looker.lost == ["stopped"]
 
 
