@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import Final
 
 from tocsin_producer.outbox import Message, Outbox
@@ -21,6 +22,9 @@ _log = logging.getLogger(__name__)
 
 #: How many messages are handed over before the first of them is acknowledged, unless the broker takes fewer.
 WINDOW: Final = 16
+#: A broker may acknowledge before it writes, and be killed: Mosquitto, as we configure it, writes every second or
+#: two. What it has acknowledged for no longer than this goes again after a break.
+SETTLE_SECONDS: Final = 4.0
 #: How long a reconnecting producer waits for the status that is retained, before it tells its own.
 LOOK_SECONDS: Final = 5.0
 #: In a new boot there may be none: what comes later than this is heeded as well.
@@ -42,6 +46,15 @@ class LinkCounters:
     unheard: int = 0
     connections: int = 0
     bytes: int = 0
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A message that was handed over, its number, and when the broker acknowledged it."""
+
+    message: Message
+    seq: int
+    acknowledged_at: float = 0.0
 
 
 class Link:
@@ -66,9 +79,11 @@ class Link:
         self._leave = leave
         self._clock = clock
         self._seq = 0
-        self._in_flight: dict[int, Message] = {}
+        #: Numbers below it whose messages have to go again: readers would take one that never came for a loss.
+        self._free: list[int] = []
+        self._in_flight: dict[int, _Sent] = {}
         self._statuses: set[int] = set()
-        self._delivered: deque[Message] = deque()
+        self._settling: deque[_Sent] = deque()
         self._suspects = Suspects(clock)
         self._refusals = 0
         self._unheard_streak = 0
@@ -93,6 +108,7 @@ class Link:
         self.status.boot = boot
         self._rivalry = Rivalry(boot)
         self._seq = 0
+        self._free.clear()
         self._has_warned = False
         self.outdated_by = self.superseded_by = None
 
@@ -118,9 +134,11 @@ class Link:
         """Whatever was under way has to be handed over again."""
         self.is_connected = False
         self._look_until = None
-        under_way = list(self._in_flight.values())
+        under_way = [sent.message for sent in self._in_flight.values()]
+        for sent in (*self._in_flight.values(), *self._settling):
+            heappush(self._free, sent.seq)
         self._in_flight.clear()
-        self._seq -= len(under_way)  # numbered again: readers would take a number that never came for a loss
+        self._settling.clear()
         self._statuses.clear()
         self._outbox.put_all_back()
         if under_way and not self._is_leaving:
@@ -175,7 +193,7 @@ class Link:
             if (left := self._look_until - self._clock()) > 0:
                 return left
             self._end_look(connection)
-        self._settle()
+        self._settle(self._clock() - SETTLE_SECONDS)
         if self._may_hand_over():
             self._hand_over_waiting(connection)
         if not self.status.due_seconds():
@@ -198,16 +216,18 @@ class Link:
             )
         self._tell_status(connection, "online")
 
-    def _settle(self) -> None:
-        """Take out of the outbox what the broker has; until that can be written nothing more is handed over."""
-        if self._clock() < self._settle_at:
+    def _settle(self, until: float) -> None:
+        """Take out of the outbox what the broker acknowledged up to `until`; else nothing more is handed over."""
+        due = [sent.message for sent in self._settling if sent.acknowledged_at <= until]
+        if not due or self._clock() < self._settle_at:
             return
         try:
-            while self._delivered:
-                self._outbox.acknowledge(self._delivered[0])
-                self._delivered.popleft()
+            self._outbox.settle(due)
         except sqlite3.Error:  # the database has said it
             self._settle_at = self._resume_at = self._clock() + STATE_PAUSE_SECONDS
+        else:
+            for _ in due:
+                self._settling.popleft()
 
     def _hand_over_waiting(self, connection: Connection) -> None:
         try:
@@ -233,6 +253,9 @@ class Link:
     def _rest_seconds(self) -> float:
         """Return when there will be something to do that no message and no acknowledgement announces."""
         due = [self.status.due_seconds()]
+        if self._settling:
+            settled_at = max(self._settling[0].acknowledged_at + SETTLE_SECONDS, self._settle_at)
+            due.append(max(0.0, settled_at - self._clock()))
         if self._resume_at > self._clock():
             due.append(self._resume_at - self._clock())
         elif not self._in_flight and not self._statuses and (seconds := self._suspects.due_seconds()) is not None:
@@ -242,26 +265,29 @@ class Link:
     def on_acknowledged(self, connection: Connection, mid: int, refusal: str | None) -> None:
         """Let a message go that the broker has taken; keep one that it refused."""
         self._looks_in_vain = False
-        message = self._in_flight.pop(mid, None)
+        sent = self._in_flight.pop(mid, None)
         if refusal is not None:
             self._back_off(refusal)
         if mid in self._statuses:
             self._statuses.remove(mid)
             if refusal is None:
                 self._rivalry.note_told()
-        elif message is not None and refusal is not None:
+        elif sent is not None and refusal is not None:
             self.counters.refused += 1
-            self._outbox.put_back(message)
-        elif message is not None:
-            self._note_published(message, unheard=connection.was_unheard(mid))
+            heappush(self._free, sent.seq)
+            self._outbox.put_back(sent.message)
+        elif sent is not None:
+            self._note_published(sent, unheard=connection.was_unheard(mid))
 
-    def _note_published(self, message: Message, *, unheard: bool) -> None:
+    def _note_published(self, sent: _Sent, *, unheard: bool) -> None:
+        message = sent.message
         self._refusals = 0
         self.counters.published += 1
         self._count_unheard(message) if unheard else self._forget_unheard()
         self._suspects.note_taken(message.uid, message.size)
-        self._delivered.append(message)
-        self._settle()
+        self._outbox.acknowledge(message)
+        sent.acknowledged_at = self._clock()
+        self._settling.append(sent)
 
     def _count_unheard(self, message: Message) -> None:
         """For MQTT this is a success; a person has to hear of it, once per streak."""
@@ -277,6 +303,7 @@ class Link:
 
     def on_stopping(self, connection: Connection) -> None:
         """Say goodbye ourselves, so that the status is true before the will could be."""
+        self._settle(self._clock())
         self._look_until = None
         self._has_said_goodbye = True
         if not self._is_leaving:
@@ -288,16 +315,23 @@ class Link:
         return self._is_leaving or not (waits or self._statuses)
 
     def _hand_over(self, connection: Connection, message: Message) -> None:
-        self._seq += 1
-        payload = numbered(message.payload, boot=self.status.boot, seq=self._seq)
+        seq = self._next_number()
+        payload = numbered(message.payload, boot=self.status.boot, seq=seq)
         try:
             mid = connection.publish(message.topic, payload)
         except ValueError as error:  # a topic or a size that MQTT itself or this broker cannot carry
             _log.error("gave up %s: %s", message.topic, error)
+            heappush(self._free, seq)
             self._outbox.give_up(message)
             return
-        self._in_flight[mid] = message
+        self._in_flight[mid] = _Sent(message, seq)
         self.counters.bytes += len(message.topic.encode()) + len(payload)
+
+    def _next_number(self) -> int:
+        if self._free:
+            return heappop(self._free)
+        self._seq += 1
+        return self._seq
 
     def _back_off(self, refusal: str) -> None:
         """A refusal is the broker's condition more often than the message's: try again, but not at once."""

@@ -1,6 +1,6 @@
 """What waits between the watch and the link: ordered, one state per Event, bounded.
 
-A message leaves when the broker has acknowledged it, and only if nothing newer has taken its place meanwhile.
+A message leaves when the broker has it for good, and only if nothing newer has taken its place meanwhile.
 Of one Event at most one state is under way, so that its counts cannot overtake each other.
 """
 
@@ -8,7 +8,7 @@ import json
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -40,7 +40,11 @@ class Message:
 
 
 class Outbox:
-    """The messages that the broker has not acknowledged yet."""
+    """The messages that the broker does not have for good.
+
+    What it has acknowledged stays for a while, as what it may forget when it is killed before it has written that
+    down. Such a message does not wait, and makes room for any that does.
+    """
 
     def __init__(
         self,
@@ -55,6 +59,10 @@ class Outbox:
         self._max_bytes = max_bytes
         self._now = now
         self._under_way: set[str] = set()
+        #: Of what is under way: the Events of which a newer state has come meanwhile, …
+        self._outdated: set[str] = set()
+        #: … and the messages that the broker has acknowledged.
+        self._acknowledged: dict[str, Message] = {}
         self._messages = self._bytes = 0
         self._losses: dict[str, int] = dict.fromkeys(LOSS_REASONS, 0)
         self._lost_before: int | None = None
@@ -69,7 +77,7 @@ class Outbox:
     @property
     def waiting(self) -> int:
         """How many messages the broker has not acknowledged."""
-        return self._messages
+        return self._messages - len(self._acknowledged)
 
     @property
     def bytes(self) -> int:
@@ -79,7 +87,8 @@ class Outbox:
     @property
     def fullness(self) -> float:
         """How much of the room is taken, as a part of the bound that is nearer."""
-        return max(self._messages / self._max_messages, self._bytes / self._max_bytes)
+        kept = sum(message.size for message in self._acknowledged.values())
+        return max(self.waiting / self._max_messages, (self._bytes - kept) / self._max_bytes)
 
     @property
     def lost(self) -> int:
@@ -94,7 +103,10 @@ class Outbox:
     def oldest_seconds(self) -> float:
         """Return for how long the oldest message has waited, 0 if none waits."""
         with self._database.transaction() as connection:
-            (put_at,) = connection.execute("SELECT MIN(put_at) FROM outbox").fetchone()
+            (put_at,) = connection.execute(
+                "SELECT MIN(put_at) FROM outbox WHERE uid NOT IN (SELECT value FROM json_each(?))",
+                (json.dumps(list(self._acknowledged)),),
+            ).fetchone()
         return 0.0 if put_at is None else max(0.0, self._now() - put_at)
 
     def put(self, message: Message) -> None:
@@ -121,11 +133,26 @@ class Outbox:
             )
             self._messages += 0 if replaced else 1
             self._bytes += message.size - (replaced[0] if replaced else 0)
+            self._note_newer(message.uid)
             self._make_room(connection)
 
+    def _note_newer(self, uid: str) -> None:
+        """What the broker has of this Event need not be kept: the newer state says all that it says."""
+        if self._acknowledged.pop(uid, None) is not None:
+            self._under_way.discard(uid)
+        elif uid in self._under_way:
+            self._outdated.add(uid)
+
+    def _is_full(self) -> bool:
+        return self._messages > self._max_messages or self._bytes > self._max_bytes
+
     def _make_room(self, connection: sqlite3.Connection) -> None:
-        """Give up the oldest of the least severe until the bounds hold, and count them."""
-        while self._messages > self._max_messages or self._bytes > self._max_bytes:
+        """Let go until the bounds hold: what the broker has, then the oldest of the least severe, a loss."""
+        while self._is_full() and self._acknowledged:
+            kept = next(iter(self._acknowledged.values()))
+            self._delete(connection, kept)
+            self.put_back(kept)
+        while self._is_full():
             row = connection.execute(
                 "DELETE FROM outbox WHERE position = (SELECT position FROM outbox"
                 " WHERE uid NOT IN (SELECT value FROM json_each(?)) ORDER BY severity, position LIMIT 1)"
@@ -191,43 +218,62 @@ class Outbox:
         return Message(*row)
 
     def acknowledge(self, message: Message) -> None:
-        """The broker has `message`: it need not wait any more, unless it is not the newest of its Event.
+        """The broker has `message`, but it may not have written it down yet: keep it until `settle`."""
+        with self._database.lock:
+            if message.uid in self._outdated:
+                self.put_back(message)
+            else:
+                self._acknowledged[message.uid] = message
+
+    def settle(self, messages: Iterable[Message]) -> None:
+        """The broker has these for good.
+
+        Raises:
+            sqlite3.Error: the state cannot be written; they are still kept.
+        """
+        kept = [message for message in messages if self._acknowledged.get(message.uid) is message]
+        with self._database.transaction() as connection:
+            for message in kept:
+                self._delete(connection, message)
+        for message in kept:
+            self.put_back(message)
+        self._note_room()
+
+    def give_up(self, message: Message) -> None:
+        """No broker will ever take `message`: count it as lost, unless a newer state has taken its place.
 
         Raises:
             sqlite3.Error: the state cannot be written; the message is still under way.
         """
         with self._database.transaction() as connection:
-            row = connection.execute(
-                "DELETE FROM outbox WHERE uid = ? AND count = ? RETURNING size",
-                (message.uid, message.count),
-            ).fetchone()
-            if row is not None:
-                self._messages -= 1
-                self._bytes -= row[0]
-        self.put_back(message)
-        self._note_room()
-
-    def give_up(self, message: Message) -> None:
-        """No broker will ever take `message`: count it as lost.
-
-        Raises:
-            sqlite3.Error: the state cannot be written; the message is still under way.
-        """
-        with self._database.transaction():
-            before = self._messages
-            self.acknowledge(message)
-            if self._messages < before:
+            if self._delete(connection, message):
                 self._count_lost("size")
+        self.put_back(message)
+
+    def _delete(self, connection: sqlite3.Connection, message: Message) -> bool:
+        """Delete `message`, and tell whether it was still there and not a newer state of its Event."""
+        row = connection.execute(
+            "DELETE FROM outbox WHERE uid = ? AND count = ? RETURNING size", (message.uid, message.count)
+        ).fetchone()
+        if row is None:
+            return False
+        self._messages -= 1
+        self._bytes -= row[0]
+        return True
 
     def put_back(self, message: Message) -> None:
         """`message` is not under way any more."""
         with self._database.lock:
             self._under_way.discard(message.uid)
+            self._outdated.discard(message.uid)
+            self._acknowledged.pop(message.uid, None)
 
     def put_all_back(self) -> None:
-        """Nothing is under way any more: the connection is gone."""
+        """The connection is gone: what was under way, and what was kept, is to go again."""
         with self._database.lock:
             self._under_way.clear()
+            self._outdated.clear()
+            self._acknowledged.clear()
 
 
 def _kept(reason: LossReason) -> str:

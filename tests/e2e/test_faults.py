@@ -170,35 +170,33 @@ def test_a_broker_that_is_stopped_keeps_what_it_has_and_gets_the_rest(site: Site
     until_all_arrived(site, "a", "b")
 
 
-def test_a_broker_that_is_killed_a_second_after_it_acknowledged_has_everything(site: Site) -> None:
+def test_a_broker_that_is_killed_as_soon_as_it_has_acknowledged_loses_nothing(site: Site) -> None:
+    """Mosquitto acknowledges before it writes: what it may have forgotten, the producer sends again."""
     site.start()
+    until((site.folder / "broker" / "data" / "mosquitto.db").exists)  # the consumer's session is in it
     site.consumer.kill()
     uids = [str(number) for number in range(50)]
     make(site, *uids)
     until(lambda: not site.waiting())
-    kept = site.folder / "broker" / "data" / "mosquitto.db"
-    until(lambda: b'"uid":"49"' in kept.read_bytes(), within_seconds=1.0)
     site.broker.kill()
     site.broker.start()
     site.start_consumer()
     until_all_arrived(site, *uids)
 
 
-def test_what_a_killed_broker_loses_that_a_frozen_consumer_had_not_acknowledged_is_told(site: Site) -> None:
+def test_what_a_killed_broker_had_on_the_way_to_a_frozen_consumer_arrives(site: Site) -> None:
     """Mosquitto 2.0.11 does not count what is in flight to a connected client among the changes that it writes."""
     start_working(site)
     site.consumer.freeze()
-    make(site, *map(str, range(5)))
+    uids = [str(number) for number in range(5)]
+    make(site, *uids)
     until(lambda: not site.waiting())
     site.downlink.reset()
     site.broker.kill()
     site.broker.start()
     site.consumer.thaw()
-    make(site, "next")
-    until(lambda: ("next", COUNT) in site.states())
-    lost = 7 - len(site.states())
-    if lost:
-        site.consumer.wait_for_log(f"{lost} of the events that it published have not come")
+    until_all_arrived(site, "first", *uids)
+    assert "have not come" not in site.consumer.log
 
 
 @pytest.fixture

@@ -10,6 +10,12 @@ from tocsin_producer.database import Database
 from tocsin_producer.outbox import Message, Outbox
 
 
+def finish(outbox: Outbox, message: Message) -> None:
+    """Let the broker have `message` for good."""
+    outbox.acknowledge(message)
+    outbox.settle([message])
+
+
 def make(database: Database | None = None, *, max_messages: int = 100, max_bytes: int = 10**6) -> Outbox:
     return Outbox(database or Database(None), max_messages=max_messages, max_bytes=max_bytes)
 
@@ -40,14 +46,14 @@ def test_of_one_event_only_one_state_is_under_way() -> None:
     (first,) = outbox.take(10)
     outbox.put(message("a", 2))
     assert outbox.take(10) == []
-    outbox.acknowledge(first)
+    finish(outbox, first)
     assert uids(outbox.take(10)) == [("a", 2)]
 
 
 def test_a_message_leaves_when_it_is_acknowledged() -> None:
     outbox = make()
     outbox.put(message("a"))
-    outbox.acknowledge(outbox.take(1)[0])
+    finish(outbox, outbox.take(1)[0])
     assert (outbox.waiting, outbox.take(1)) == (0, [])
 
 
@@ -56,7 +62,7 @@ def test_the_acknowledgement_of_an_old_state_does_not_take_the_new_one_with_it()
     outbox.put(message("a", 1))
     (first,) = outbox.take(1)
     outbox.put(message("a", 2))
-    outbox.acknowledge(first)
+    finish(outbox, first)
     assert outbox.waiting == 1
 
 
@@ -97,7 +103,7 @@ def test_what_is_under_way_is_not_given_up_for_want_of_room() -> None:
     outbox.put(message("b"))
     (under_way,) = outbox.take(1)
     outbox.put(message("c"))
-    outbox.acknowledge(under_way)
+    finish(outbox, under_way)
     assert uids(outbox.take(10)) == [("c", 1)]
     assert outbox.lost == 1
 
@@ -156,8 +162,54 @@ def test_what_was_delivered_stays_under_way_until_that_is_written() -> None:
     with database.transaction() as connection:
         connection.execute("CREATE TRIGGER full BEFORE DELETE ON outbox BEGIN SELECT RAISE(ABORT, 'full'); END")
     with pytest.raises(sqlite3.Error):
+        finish(outbox, taken)
+    assert (outbox.waiting, outbox.take(1), outbox.bytes) == (0, [], taken.size)
+
+
+def test_a_newer_state_goes_at_once_when_the_broker_has_acknowledged_the_older_one() -> None:
+    outbox = make()
+    outbox.put(message("a", 1))
+    (older,) = outbox.take(1)
+    outbox.acknowledge(older)
+    outbox.put(message("a", 2))
+    assert outbox.waiting == 1
+    (newer,) = outbox.take(1)
+    outbox.settle([older])
+    assert (newer.count, outbox.take(1), outbox.waiting) == (2, [], 1)
+    finish(outbox, newer)
+    assert (outbox.waiting, outbox.bytes) == (0, 0)
+
+
+def test_a_newer_state_that_came_before_the_acknowledgement_goes_at_once_as_well() -> None:
+    outbox = make()
+    outbox.put(message("a", 1))
+    (older,) = outbox.take(1)
+    outbox.put(message("a", 2))
+    finish(outbox, older)
+    assert [taken.count for taken in outbox.take(1)] == [2]
+
+
+def test_what_the_broker_has_acknowledged_makes_room_and_is_no_loss() -> None:
+    outbox = make(max_messages=2)
+    outbox.put(message("a"))
+    outbox.put(message("b"))
+    for taken in outbox.take(2):
         outbox.acknowledge(taken)
-    assert (outbox.waiting, outbox.take(1)) == (1, [])
+    outbox.put(message("c"))
+    outbox.put(message("d"))
+    assert (outbox.waiting, outbox.lost, outbox.fullness) == (2, 0, 1.0)
+    outbox.put(message("e"))
+    assert (outbox.waiting, outbox.lost) == (2, 1)
+
+
+def test_after_a_break_what_was_acknowledged_and_not_settled_waits_again() -> None:
+    outbox = make()
+    outbox.put(message("a"))
+    (taken,) = outbox.take(1)
+    outbox.acknowledge(taken)
+    outbox.put_all_back()
+    assert outbox.waiting == 1
+    assert outbox.take(1) == [taken]
 
 
 def test_a_message_that_no_broker_can_take_is_counted_as_lost() -> None:
@@ -222,7 +274,7 @@ def test_every_event_is_acknowledged_waiting_or_counted_as_lost_and_never_goes_b
             done = under_way.pop(0)
             assert done.count > acknowledged.get(done.uid, 0)
             acknowledged[done.uid] = done.count
-            outbox.acknowledge(done)
+            finish(outbox, done)
     outbox.put_all_back()
     waiting = {left.uid: left.count for left in outbox.take(100)}
     assert len(waiting) == outbox.waiting <= room + len(under_way)
@@ -252,7 +304,7 @@ def test_a_streak_of_losses_is_told_at_its_beginning_and_summed_up_at_its_end(
             for number in range(9):
                 outbox.put(message(f"{streak}-{number}"))
             for taken in outbox.take(4):
-                outbox.acknowledge(taken)
+                finish(outbox, taken)
     assert [(record.levelname, record.message.partition(";")[2]) for record in caplog.records] == [
         ("WARNING", ""),
         ("INFO", " 5 events were given up"),

