@@ -103,8 +103,11 @@ class Round:
         return time.monotonic() - began_at
 
     def _is_settled(self) -> bool:
-        has_waiting = self._plan.has_state and self._site.waiting()
-        return not has_waiting and not self._site.pending() and not self._ledger(self._told()).balance().violations
+        return (
+            self._site.waiting() == 0
+            and not self._site.pending()
+            and not self._ledger(self._told()).balance().violations
+        )
 
     def close(self) -> Balance:
         """Stop both sides and draw the balance; by now every loss is told on the wire."""

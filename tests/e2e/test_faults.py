@@ -26,12 +26,17 @@ def make(site: Site, *uids: str) -> None:
         site.api_server.events.put(event(uid))
 
 
+def until_published(site: Site, count: int) -> None:
+    """Wait until the broker has acknowledged so many events."""
+    until(lambda: site.published() >= count, otherwise=f"only {site.published()} of {count} were published")
+
+
 def start_working(site: Site) -> None:
     """Start, and let a first Event come all the way: a producer that has just connected holds the others back."""
     site.start()
     make(site, "first")
     until_all_arrived(site, "first")
-    until(lambda: not site.waiting())
+    until_published(site, 1)
 
 
 def until_all_arrived(site: Site, *uids: str) -> None:
@@ -162,7 +167,7 @@ def test_a_broker_that_is_stopped_keeps_what_it_has_and_gets_the_rest(site: Site
     site.start()
     site.consumer.kill()
     make(site, "a")
-    until(lambda: not site.waiting())
+    until_published(site, 1)
     site.broker.stop()
     make(site, "b")
     site.broker.start()
@@ -177,7 +182,7 @@ def test_a_broker_that_is_killed_as_soon_as_it_has_acknowledged_loses_nothing(si
     site.consumer.kill()
     uids = [str(number) for number in range(50)]
     make(site, *uids)
-    until(lambda: not site.waiting())
+    until_published(site, len(uids))
     site.broker.kill()
     site.broker.start()
     site.start_consumer()
@@ -190,7 +195,7 @@ def test_what_a_killed_broker_had_on_the_way_to_a_frozen_consumer_arrives(site: 
     site.consumer.freeze()
     uids = [str(number) for number in range(5)]
     make(site, *uids)
-    until(lambda: not site.waiting())
+    until_published(site, len(uids) + 1)
     site.downlink.reset()
     site.broker.kill()
     site.broker.start()
@@ -210,7 +215,7 @@ def test_what_a_broker_drops_from_a_full_queue_is_told(small_queue: Site) -> Non
     site.start()
     site.consumer.kill()
     make(site, *map(str, range(30)))
-    until(lambda: not site.waiting())
+    until_published(site, 30)
     site.start_consumer()
     until(site.states)
     make(site, "next")
@@ -227,7 +232,7 @@ def test_what_a_broker_dropped_with_an_expired_session_is_told(site: Site) -> No
     site.downlink.cut()
     end_session(site, "tocsin-consumer-ops")
     make(site, "b", "c")
-    until(lambda: not site.waiting())
+    until_published(site, 3)
     site.downlink.restore()
     site.consumer.wait_for_log("the broker has forgotten our session")
     make(site, "d")

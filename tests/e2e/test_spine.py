@@ -106,7 +106,7 @@ def test_what_happened_while_the_link_was_down_arrives_when_it_is_back(site: Sit
 def test_a_producer_that_was_killed_neither_misses_nor_repeats(site: Site) -> None:
     site.start()
     site.api_server.events.put(event("before"))
-    until(lambda: site.states() == [("before", 3)] and not site.waiting())
+    until(lambda: site.states() == [("before", 3)] and site.waiting() == 0)
     site.uplink.cut()
     site.api_server.events.put(event("held back"))
     until(lambda: b"held back" in (site.folder / "outbox.db-wal").read_bytes())

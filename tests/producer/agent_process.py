@@ -4,14 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
 from tests.mosquitto import free_port
 from tests.schemas.session_harness import broker_at
+from tests.stage.probes import Probes
 from tests.waiting import until
 from tocsin_producer.filter import Rule
 from tocsin_producer.plan import ApiServer, Plan
@@ -32,7 +31,7 @@ class AgentProcess:
     def __init__(self, folder: Path, *, broker_port: int, api_url: str, **changes: Any) -> None:
         self.log_path = folder / "agent.log"
         self.log_path.touch()
-        self.http_port = free_port()
+        self._probes = Probes(free_port())
         given: dict[str, Any] = {
             "cluster": CLUSTER,
             "topic_root": "k8s/v1",
@@ -44,7 +43,7 @@ class AgentProcess:
             "outbox_max_messages": 2000,
             "outbox_max_bytes": 1024**2,
             "message_limit": 1024,
-            "http_listen": f"127.0.0.1:{self.http_port}",
+            "http_listen": f"127.0.0.1:{self._probes.port}",
             "log_level": "info",
             "log_format": "text",
             "resolve_command": [],
@@ -79,21 +78,11 @@ class AgentProcess:
 
     def probe(self, path: str) -> tuple[int, str]:
         """Ask one of its probes; 0 while nobody answers."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=5) as response:
-                return response.status, response.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-        except OSError:
-            return 0, ""
+        return self._probes.ask(path)
 
     def figure(self, name: str) -> float:
         """Return one of its figures."""
-        for line in self.probe("/metrics")[1].splitlines():
-            if line.startswith(f"tocsin_producer_{name} "):
-                return float(line.split()[1])
-        return -1.0
+        return self._probes.figure(name)
 
     @property
     def pid(self) -> int:

@@ -14,9 +14,11 @@ from tests.fakes.apiserver import ApiServer
 from tests.fakes.feishu import Bot, FeishuFake
 from tests.fakes.relay import Relay
 from tests.fakes.webhook import WebhookFake
+from tests.mosquitto import free_port
 from tests.schemas.session_harness import Recorder, running, unique
 from tests.stage import state_file
 from tests.stage.broker import Broker
+from tests.stage.probes import Probes
 from tests.stage.process import Process
 from tests.waiting import until
 from tocsin_schemas import session as mqtt
@@ -48,6 +50,7 @@ class Site:
         environment = {"KUBECONFIG": str(folder / "kubeconfig")}
         self.producer = self._process("producer", environment)
         self.consumer = self._process("consumer", environment)
+        self._probes = Probes(free_port())
         self._running = ExitStack()
 
     def __enter__(self) -> Self:
@@ -101,6 +104,7 @@ class Site:
             "cluster": CLUSTER,
             "broker": self.broker.access(self.accounts[CLUSTER], port=self.uplink.port),
             "outbox": {"path": str(self.folder / "outbox.db")},
+            "http": {"listen": f"127.0.0.1:{self._probes.port}"},
             "log": {"format": "json", "level": "debug"},
         }
         self.write("producer.yaml", settings | changes)
@@ -153,9 +157,13 @@ class Site:
             rows = connection.execute("SELECT COUNT(*) FROM deliveries WHERE state = 'pending'")
             return int(rows.fetchone()[0])
 
-    def waiting(self) -> int:
-        """Return how many messages the broker has not acknowledged to a producer with a state file."""
-        return int(self._state("SELECT COUNT(*) FROM outbox"))
+    def waiting(self) -> float:
+        """Return how many events the broker has not acknowledged; -1 while no producer answers."""
+        return self._probes.figure("waiting")
+
+    def published(self) -> float:
+        """Return how many events the broker has acknowledged to this producer; -1 while none answers."""
+        return self._probes.figure("published_total")
 
     def lost(self) -> int:
         """Return how many messages a producer with a state file has given up."""
