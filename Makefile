@@ -6,7 +6,7 @@ VENV := .venv$(if $(PYTHON),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test chaos check format schemas clean help
+.PHONY: demo test chaos bench check format schemas clean help
 
 demo: $(READY) ## Show the whole path on this machine; ARGS=--stay goes on until Ctrl-C
 	@$(BIN)/python -m tests.demo $(ARGS)
@@ -18,6 +18,10 @@ test: $(READY) ## Run all tests; ARGS goes to pytest
 chaos: $(READY) ## Break everything at random and count what arrives; ROUNDS=200, SEED=… repeats a round
 	@scripts/mosquitto
 	@$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),20) $(if $(SEED),--seed $(SEED))
+
+bench: $(READY) ## Measure what the documents quote, and write bench/RESULTS.md
+	@scripts/mosquitto
+	@$(BIN)/python -m bench
 
 check: $(READY) ## Format, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -129,3 +129,13 @@ def test_the_payload_in_the_readme_is_one(readme: Path) -> None:
 def test_links_within_the_project_lead_somewhere(document: Path) -> None:
     targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text(encoding="utf-8"))
     assert [target for target in targets if not (document.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
+def test_a_figure_that_is_quoted_was_measured(readme: Path) -> None:
+    """What stands in bold beside a link to the results are figures of one row there."""
+    results = (ROOT / "bench/RESULTS.md").read_text(encoding="utf-8")
+    (line,) = [line for line in readme.read_text(encoding="utf-8").splitlines() if "bench/RESULTS.md" in line]
+    quoted = re.findall(r"\*\*([\d,]+)", line)
+    assert quoted
+    assert [figure for figure in quoted if f"| {figure.replace(',', '')} |" not in results] == []

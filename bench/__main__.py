@@ -1,0 +1,33 @@
+"""Runs every script behind a figure in the documents and writes RESULTS.md beside them."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from bench.machine import machine
+
+SCRIPTS: Final = ("chaos",)
+RESULTS: Final = Path(__file__).with_name("RESULTS.md")
+
+
+def main() -> None:
+    """Run them; exit code 1 when one of them says that a promise or a bound was broken."""
+    runs = {name: _run(name) for name in SCRIPTS}
+    sections = "\n".join(_section(name, run.stdout) for name, run in runs.items())
+    RESULTS.write_text(f"# Results\n\nMeasured by `make bench` with {machine()}.\n\n{sections}", encoding="utf-8")
+    sys.exit(any(run.returncode for run in runs.values()))
+
+
+def _run(name: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", f"bench.{name}"], stdout=subprocess.PIPE, text=True, check=False)
+
+
+def _section(name: str, told: str) -> str:
+    """Return what a script has printed: a table, and its JSON line."""
+    *table, line = told.splitlines()
+    return f"## {name}\n\n| | |\n|---|---|\n" + "\n".join(table) + f"\n\n```json\n{line}\n```\n"
+
+
+if __name__ == "__main__":
+    main()
