@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from tocsin_consumer import losses
 from tocsin_consumer.notice import Facts, Notice, Reason
 from tocsin_schemas.status import StatusPayload
 
@@ -116,7 +117,7 @@ def on_status(
     if status.state == "offline":
         return (said if known.link == Link.OFFLINE else _offline(said, now, rules)), lost
     if known.told != Told.PRESENT:
-        said = replace(said, held=max(said.held, status.waiting), lost_away=said.lost_away + lost)
+        said = replace(said, held=max(said.held, status.waiting), lost_away=losses.total(said.lost_away, lost))
         lost = 0
     if known.link != Link.ONLINE:
         is_news = known.link != Link.SILENT or status.boot != known.boot

@@ -4,8 +4,10 @@ Changes are computed first and taken over when the store has kept them, so that 
 forgotten, whenever the process ends.
 """
 
+import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
@@ -20,6 +22,8 @@ from tocsin_consumer.presence import Link, Presence, Rules, Told
 from tocsin_consumer.timers import Timers
 from tocsin_schemas.event import EventPayload
 from tocsin_schemas.status import StatusPayload
+
+_log = logging.getLogger(__name__)
 
 #: Clusters that are watched: bounded, because anyone whom the broker lets publish can make up names.
 CLUSTER_LIMIT: Final = 50_000
@@ -105,13 +109,16 @@ class Roster:
         changes = Changes()
         seconds = self._monotonic()
         for cluster in self._loss_timers.over(seconds, limit=DECISION_LIMIT):
-            changes.losses[cluster], notice = losses.wait_over(self._losses[cluster], now)
-            changes.notices += [notice] if notice else []
+            with _alone_with_its_failure(cluster, self._loss_timers):
+                changes.losses[cluster], notice = losses.wait_over(self._losses[cluster], now)
+                changes.notices += [notice] if notice else []
         if not self._knows(uplink, seconds):
             return changes
         for cluster in self._presence_timers.over(seconds, limit=DECISION_LIMIT):
-            changes.presences[cluster], notice = presence.wait_over(self._presences[cluster], now, self._rules)
-            changes.notices += [notice] if notice else []
+            with _alone_with_its_failure(cluster, self._presence_timers):
+                before = self._presences[cluster]
+                changes.presences[cluster], notice = presence.wait_over(before, now, self._rules)
+                changes.notices += [notice] if notice else []
         return changes
 
     def keep(self, changes: Changes, now: datetime) -> None:
@@ -177,6 +184,16 @@ class Roster:
         elif before is None or before.due_at != after.due_at:
             wait = min(max(after.due_at - now, timedelta()), self._longest_wait)
             timers.set(cluster, self._monotonic() + wait.total_seconds())
+
+
+@contextmanager
+def _alone_with_its_failure(cluster: str, timers: Timers) -> Iterator[None]:
+    """Let what fails with one cluster hold up no other: it is told once, and waited for no longer."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - whatever is wrong with one cluster is its own failure
+        _log.exception("cluster %s: what is due cannot be decided", cluster)
+        timers.cancel(cluster)
 
 
 def _latest(changed: Mapping[str, _Kept | None], kept: Mapping[str, _Kept], cluster: str) -> _Kept | None:

@@ -1,15 +1,18 @@
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.consumer.messages import NOW, ROOT, RULES, FakeClock, arrival, event, forgotten, status, topic
+from tocsin_consumer import presence
 from tocsin_consumer.errors import StoreError
 from tocsin_consumer.inbox import Arrival
 from tocsin_consumer.intake import Uplink
+from tocsin_consumer.notice import Notice
 from tocsin_consumer.pipeline import Counters, Pipeline, dedupe
+from tocsin_consumer.presence import Presence, Rules
 from tocsin_consumer.roster import DECISION_LIMIT
 from tocsin_consumer.route import Route
 from tocsin_consumer.settings import RouteSettings
@@ -317,6 +320,32 @@ def test_events_that_never_came_and_those_that_a_producer_gave_up_are_one_notice
     assert sut.notices() == ["EventsLost"]
     found = [d.notification.event for d in sut.store.due("ops", sut.clock.now, limit=9)][-1]
     assert found.msg.startswith("Events lost: 7. Given up by the producer, whose outbox was full: 5;")
+
+
+def test_no_numbers_of_one_cluster_keep_the_presence_of_another_from_being_told(sut: Sut) -> None:
+    sut.process(status(cluster="bad", lost=0), status(cluster="bad", lost=2**62), status())
+    sut.process(arrival(event(cluster="bad")), arrival(event(cluster="bad", uid="b", seq=2**62 + 10)))
+    sut.process(status("offline"))
+    sut.pass_(5 * MINUTE)
+    assert sut.notices() == ["EventsLost", "ClusterOffline"]
+
+
+def test_what_cannot_be_decided_of_one_cluster_is_told_once_and_holds_up_no_other(
+    sut: Sut, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decide = presence.wait_over
+
+    def fail_of_bad(before: Presence, now: datetime, rules: Rules) -> tuple[Presence, Notice | None]:
+        if before.cluster == "bad":
+            raise OverflowError("too large")
+        return decide(before, now, rules)
+
+    monkeypatch.setattr(presence, "wait_over", fail_of_bad)
+    sut.process(status("offline", cluster="bad"), status("offline"))
+    for _ in range(3):
+        sut.pass_(5 * MINUTE)
+    assert sut.notices() == ["ClusterOffline"]
+    assert caplog.messages.count("cluster bad: what is due cannot be decided") == 1
 
 
 def test_of_too_many_clusters_the_later_ones_are_not_watched(sut: Sut, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from tests.consumer.messages import NOW, RULES
+from tocsin_consumer.losses import COUNT_LIMIT
 from tocsin_consumer.presence import (
     CALM,
     DROP_LIMIT,
@@ -334,6 +335,14 @@ def test_losses_are_what_a_producers_count_has_risen_by_since_it_was_heard_first
     for lost in (100, 100, 103, 2):  # at last it has lost its state, and counts anew
         cluster.status("online", lost=lost)
     assert cluster.losses == [3, 2]
+
+
+def test_losses_during_an_absence_are_no_more_than_can_be_kept_and_told(cluster: Cluster) -> None:
+    cluster.drop_out(back=SECOND)
+    for boot in range(2, 6):
+        cluster.status("online", boot=boot, lost=2**62 if boot % 2 else 0)
+    cluster.wait(RULES.steady_after)
+    assert cluster.told[-1].facts.lost == COUNT_LIMIT
 
 
 def test_a_clock_that_is_set_back_makes_no_time_negative(cluster: Cluster) -> None:
