@@ -112,8 +112,8 @@ def on_status(
     if _is_stale(known, status):
         return known, 0
     is_alive = status.state == "online" and not retained
-    said = replace(known, boot=status.boot, heard_at=now if is_alive else known.heard_at, lost=status.lost)
-    lost = 0 if before is None or before.link == Link.UNSEEN else _rise(known.lost, status.lost)
+    count, lost = _count_losses(before, status)
+    said = replace(known, boot=status.boot, heard_at=now if is_alive else known.heard_at, lost=count)
     if status.state == "offline":
         return (said if known.link == Link.OFFLINE else _offline(said, now, rules)), lost
     if known.told != Told.PRESENT:
@@ -154,9 +154,18 @@ def _is_stale(known: Presence, status: StatusPayload) -> bool:
     return status.boot < known.boot and (status.state == "offline" or known.link == Link.ONLINE)
 
 
-def _rise(before: int, after: int) -> int:
-    """Return by how much a producer's count of losses rose; it begins anew with the producer's state."""
-    return after if after < before else after - before
+def _count_losses(before: Presence | None, status: StatusPayload) -> tuple[int, int]:
+    """Return a producer's count of losses, and by how much it has risen since it was heard first.
+
+    It begins anew with the producer's state, which only another boot can have lost. A lower one of the same boot
+    is older than what is known: a will says what was known when its connection was made.
+    """
+    if before is None or before.link == Link.UNSEEN:
+        return status.lost, 0
+    if status.boot == before.boot:
+        count = max(before.lost, status.lost)
+        return count, count - before.lost
+    return status.lost, status.lost - before.lost if status.lost >= before.lost else status.lost
 
 
 def _online(heard: Presence, now: datetime, rules: Rules) -> Presence:

@@ -332,9 +332,22 @@ def test_a_cluster_that_is_offline_when_we_first_hear_of_it_is_told() -> None:
 
 def test_losses_are_what_a_producers_count_has_risen_by_since_it_was_heard_first() -> None:
     cluster = Cluster()
-    for lost in (100, 100, 103, 2):  # at last it has lost its state, and counts anew
-        cluster.status("online", lost=lost)
-    assert cluster.losses == [3, 2]
+    for boot, lost in ((1, 100), (1, 100), (1, 103), (2, 104), (3, 2)):  # at last it has lost its state
+        cluster.status("online", boot=boot, lost=lost)
+    assert cluster.losses == [3, 1, 2]
+
+
+def test_a_will_that_is_older_than_the_last_count_of_losses_takes_nothing_back_and_tells_nothing_twice() -> None:
+    cluster = Cluster()
+    cluster.status("online", lost=100)
+    cluster.status("online", lost=150)
+    cluster.status("offline", lost=100)
+    cluster.wait(6 * MINUTE)
+    cluster.status("online", lost=150)
+    cluster.wait(2 * MINUTE)
+    assert cluster.losses == [50]
+    assert cluster.reasons == ["Offline", "Online"]
+    assert cluster.told[-1].facts.lost == 0
 
 
 def test_losses_during_an_absence_are_no_more_than_can_be_kept_and_told(cluster: Cluster) -> None:
