@@ -15,6 +15,8 @@ from tocsin_schemas.status import StatusPayload
 
 #: So many times a cluster is told to be offline, one soon after the other; then it is told to be unstable.
 DROP_LIMIT: Final = 3
+#: After so long at the latest, a producer says its status again.
+RETELL: Final = timedelta(hours=1)
 #: A link that holds for so long has calmed down.
 CALM: Final = timedelta(hours=1)
 #: While a link is unstable, its state is told once it has held for so long.
@@ -46,6 +48,15 @@ class Rules:
     offline_after: timedelta
     steady_after: timedelta
     silent_after: timedelta
+
+    @property
+    def longest_break(self) -> timedelta:
+        """The longest break of ours that says nothing about a cluster's silence.
+
+        A broker whose queue was full has dropped what was said during it. So a cluster that is there may have
+        said the last that we know up to a `RETELL` before it, and says the next up to a `RETELL` after it.
+        """
+        return self.silent_after - 2 * RETELL
 
     @property
     def longest(self) -> timedelta:
@@ -123,6 +134,24 @@ def on_status(
         is_news = known.link != Link.SILENT or status.boot != known.boot
         return (_online(said, now, rules) if is_news or not retained else known), lost
     return (_still_online(said, now, rules) if is_alive else said), lost
+
+
+def listened_at(known: Presence, rules: Rules) -> datetime:
+    """Return the last time of which this state shows that we listened."""
+    if known.link == Link.ONLINE and known.told == Told.PRESENT and known.due_at is not None:
+        return known.due_at - rules.silent_after
+    return known.heard_at or known.since
+
+
+def listened_anew(before: Presence, since: datetime, rules: Rules) -> Presence:
+    """Return the state when we listen since `since`, after what was said for a while may have been lost.
+
+    Silence counts from there, or from what was heard later; everything else goes on as it was.
+    """
+    if before.link != Link.ONLINE or before.told != Told.PRESENT:
+        return before
+    due_at = since + rules.silent_after
+    return replace(before, due_at=max(due_at, before.due_at or due_at))
 
 
 def wait_over(before: Presence, now: datetime, rules: Rules) -> tuple[Presence, Notice | None]:

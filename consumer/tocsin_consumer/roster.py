@@ -44,9 +44,11 @@ class Changes:
     presences: dict[str, Presence | None] = field(default_factory=dict)
     losses: dict[str, Loss | None] = field(default_factory=dict)
     notices: list[Notice] = field(default_factory=list)
+    #: The connection over which we listen from now on.
+    uplink: Uplink | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.presences or self.losses or self.notices)
+        return bool(self.presences or self.losses or self.notices or self.uplink)
 
 
 class Roster:
@@ -78,10 +80,14 @@ class Roster:
         self._presence_timers = Timers()
         self._loss_timers = Timers()
         self._uplink: Uplink | None = None
+        #: When we are known to have listened last, in monotonic seconds.
+        self._listened_at = monotonic()
         self._longest_wait = max(rules.longest, losses.QUIET)
         self._settle_seconds = min(SETTLE, rules.offline_after).total_seconds()
         known = Changes({one.cluster: one for one in presences}, {loss.cluster: loss for loss in untold})
         self.keep(known, now)
+        listened_at = max((presence.listened_at(one, rules) for one in self._presences.values()), default=now)
+        self._listened_at -= max(0.0, (now - listened_at).total_seconds())
 
     def expect(self, clusters: Collection[str], now: datetime) -> Changes:
         """Return what changes when `clusters` are those that are configured."""
@@ -112,17 +118,15 @@ class Roster:
             with _alone_with_its_failure(cluster, self._loss_timers):
                 changes.losses[cluster], notice = losses.wait_over(self._losses[cluster], now)
                 changes.notices += [notice] if notice else []
-        if not self._knows(uplink, seconds):
-            return changes
-        for cluster in self._presence_timers.over(seconds, limit=DECISION_LIMIT):
-            with _alone_with_its_failure(cluster, self._presence_timers):
-                before = self._presences[cluster]
-                changes.presences[cluster], notice = presence.wait_over(before, now, self._rules)
-                changes.notices += [notice] if notice else []
+        if uplink is not None:
+            self._listen(changes, uplink, seconds, now=now)
+            if seconds - uplink.since >= self._settle_seconds:  # by now all could be said
+                self._decide(changes, seconds, now=now)
         return changes
 
     def keep(self, changes: Changes, now: datetime) -> None:
         """Take over what the store has kept."""
+        self._uplink = changes.uplink or self._uplink
         for cluster, state in changes.presences.items():
             before = self._presences.get(cluster)
             self._arm(self._presence_timers, cluster, before=before, after=state, now=now)
@@ -159,21 +163,30 @@ class Roster:
         before = _latest(changes.losses, self._losses, cluster)
         changes.losses[cluster] = losses.lose(before, cluster, now=now, **counts)
 
-    def _knows(self, uplink: Uplink | None, seconds: float) -> bool:
-        """Whether what is known is how it is: we are connected, and for long enough that all could be said."""
-        if uplink is None:
-            return False
-        if uplink is not self._uplink:
-            self._uplink = uplink
-            if not uplink.resumed:
-                self._listen_anew(uplink.since)
-        return seconds - uplink.since >= self._settle_seconds
-
-    def _listen_anew(self, since: float) -> None:
-        """Count silence from `since`: what was said before is not known, as nobody has kept it for us."""
+    def _listen(self, changes: Changes, uplink: Uplink, seconds: float, *, now: datetime) -> None:
+        """Note that we listen; silence counts from a new connection if the broker may not have kept all for us."""
+        if uplink == self._uplink:
+            self._listened_at = seconds
+            return
+        changes.uplink = uplink
+        break_seconds = uplink.since - self._listened_at
+        if uplink.resumed and break_seconds <= self._rules.longest_break.total_seconds():
+            return
+        since = now - timedelta(seconds=seconds - uplink.since)
         for cluster, known in self._presences.items():
-            if known.link == Link.ONLINE and known.told == Told.PRESENT:
-                self._presence_timers.set(cluster, since + self._rules.silent_after.total_seconds())
+            anew = presence.listened_anew(known, since, self._rules)
+            if anew is not known:
+                changes.presences[cluster] = anew
+
+    def _decide(self, changes: Changes, seconds: float, *, now: datetime) -> None:
+        """Decide about the clusters whose wait is over, unless it has just been set anew."""
+        for cluster in self._presence_timers.over(seconds, limit=DECISION_LIMIT):
+            if cluster in changes.presences:
+                continue
+            with _alone_with_its_failure(cluster, self._presence_timers):
+                before = self._presences[cluster]
+                changes.presences[cluster], notice = presence.wait_over(before, now, self._rules)
+                changes.notices += [notice] if notice else []
 
     def _arm(
         self, timers: Timers, cluster: str, *, before: _Waiting | None, after: _Waiting | None, now: datetime

@@ -64,6 +64,12 @@ class Sut:
         self.clock.advance(length.total_seconds())
         self.pipeline.decide(uplink)
 
+    def listen(self, *, resumed: bool) -> Uplink:
+        """Be connected from now on, and have that noticed."""
+        uplink = Uplink(self.clock.seconds, resumed=resumed)
+        self.pipeline.decide(uplink)
+        return uplink
+
     def notices(self) -> list[str]:
         found = self.store.due("ops", self.clock.now, limit=100)
         return [d.notification.event.reason for d in found if d.notification.event.kind == "Cluster"]
@@ -260,10 +266,58 @@ def test_silence_counts_from_our_connection_where_the_broker_kept_nothing_for_us
     assert sut.notices() == ["ClusterOffline"]
 
 
-def test_silence_goes_on_where_the_broker_kept_what_was_said(sut: Sut) -> None:
+def test_silence_that_counts_from_our_connection_does_so_after_another_restart_too(sut: Sut) -> None:
+    sut.process(status())
+    sut.clock.advance(200 * 60)
+    sut.pipeline = sut.restarted()
+    sut.listen(resumed=False)
+    sut.pass_(10 * MINUTE, uplink=None)
+    sut.pipeline = sut.restarted()
+    uplink = sut.listen(resumed=True)
+    sut.pass_(30 * MINUTE, uplink=uplink)
+    assert sut.notices() == []
+    sut.pass_(110 * MINUTE, uplink=uplink)
+    assert sut.notices() == ["ClusterOffline"]
+
+
+def test_silence_counts_from_our_connection_once_the_store_has_kept_that(
+    sut: Sut, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise StoreError("full")
+
     sut.process(status())
     sut.pass_(200 * MINUTE, uplink=None)
-    sut.pass_(4 * MINUTE, uplink=Uplink(sut.clock.seconds, resumed=True))
+    with monkeypatch.context() as patch:
+        patch.setattr(sut.store, "record", fail)
+        with pytest.raises(StoreError):
+            sut.listen(resumed=False)
+    sut.pass_(149 * MINUTE, uplink=sut.listen(resumed=False))
+    assert sut.notices() == []
+
+
+def test_silence_goes_on_through_a_break_in_which_a_living_cluster_could_say_nothing(sut: Sut) -> None:
+    uplink = sut.listen(resumed=True)
+    sut.process(status())
+    sut.pass_(120 * MINUTE, uplink=uplink)
+    sut.pass_(26 * MINUTE, uplink=None)
+    sut.pass_(4 * MINUTE, uplink=sut.listen(resumed=True))
+    assert sut.notices() == ["ClusterOffline"]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_after_a_longer_break_silence_counts_anew_as_a_full_queue_of_the_broker_loses_signs_of_life(
+    sut: Sut, *, restarts: bool
+) -> None:
+    sut.process(status())
+    sut.pass_(MINUTE, uplink=sut.listen(resumed=True))
+    sut.pass_(200 * MINUTE, uplink=None)
+    if restarts:
+        sut.pipeline = sut.restarted()
+    uplink = sut.listen(resumed=True)
+    sut.pass_(149 * MINUTE, uplink=uplink)
+    assert sut.notices() == []
+    sut.pass_(MINUTE, uplink=uplink)
     assert sut.notices() == ["ClusterOffline"]
 
 
