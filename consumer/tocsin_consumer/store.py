@@ -276,10 +276,16 @@ class Store:
     def due(self, receiver: str, now: datetime, *, limit: int) -> list[Delivery]:
         """Return deliveries that may be tried now, oldest first, and of each event only the oldest state.
 
-        A state whose predecessor is still pending is not due, so a receiver sees counts rise. What is due
-        later than any wait could explain was recorded before the clock was set back, and is due as well.
+        A state whose predecessor is still pending is not due, so a receiver sees counts rise. What was recorded
+        or last tried later than now, or is due later than any wait could explain, shows that the clock was set
+        back since, and is due as well.
         """
-        is_due = (deliveries.c.due_at <= now) | (deliveries.c.due_at > now + LONGEST_WAIT)
+        is_due = (
+            (deliveries.c.due_at <= now)
+            | (deliveries.c.created_at > now)
+            | (deliveries.c.settled_at > now)
+            | (deliveries.c.due_at > now + LONGEST_WAIT)
+        )
         query = _heads.where(is_due).order_by(deliveries.c.id).limit(limit)
         with self._transaction() as connection:
             return [_delivery(row) for row in connection.execute(query, {"wanted": receiver})]
@@ -457,7 +463,7 @@ def _outcome_row(outcome: Outcome) -> dict[str, Any]:
         "attempts": outcome.delivery.attempts + 1,
         "reason": outcome.reason,
         "due_at": outcome.due_at or outcome.at,
-        "settled_at": None if outcome.state == "pending" else outcome.at,
+        "settled_at": outcome.at,
     }
 
 
