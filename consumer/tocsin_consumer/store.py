@@ -33,6 +33,8 @@ from tocsin_schemas.event import EventPayload
 
 #: No delivery is deferred for longer; see retry.py.
 LONGEST_WAIT: Final = timedelta(hours=2)
+#: How long a look from outside waits for those who are at the database.
+_LOOK_SECONDS: Final = 0.2
 #: How much of a payload that nobody understands is kept.
 DEAD_PAYLOAD_LIMIT: Final = 64 * 1024
 
@@ -347,15 +349,29 @@ class Store:
             return len(ids)
 
     def backlog(self) -> dict[str, Backlog]:
-        """Return what waits for each receiver that anything waits for."""
-        with self._transaction() as connection:
+        """Return what waits for each receiver that anything waits for.
+
+        It is for a look from outside, so while others wait for the database this fails instead of waiting behind
+        them.
+        """
+        with self._transaction(lock_seconds=_LOOK_SECONDS) as connection:
             return {row.receiver: Backlog(row.waiting, row.oldest_at) for row in connection.execute(_backlog)}
 
     @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
+    def _locked(self, seconds: float) -> Iterator[None]:
+        """Be the only one at the database; wait so long for that, or for ever if it is negative."""
+        if not self._lock.acquire(timeout=seconds):
+            raise StoreError(f"store {self._path}: others have been at it for {seconds} s")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    @contextmanager
+    def _transaction(self, *, lock_seconds: float = -1) -> Iterator[sa.Connection]:
         """Commit what is done within, or undo all of it."""
         try:
-            with self._lock, self._engine.begin() as connection:
+            with self._locked(lock_seconds), self._engine.begin() as connection:
                 yield connection
             if self.is_lost:
                 self.failures += 1
