@@ -77,6 +77,7 @@ class Roster:
         self._monotonic = monotonic
         self._presences: dict[str, Presence] = {}
         self._losses: dict[str, Loss] = {}
+        self._configured: frozenset[str] = frozenset()
         self._presence_timers = Timers()
         self._loss_timers = Timers()
         self._uplink: Uplink | None = None
@@ -90,7 +91,8 @@ class Roster:
         self._listened_at -= max(0.0, (now - listened_at).total_seconds())
 
     def expect(self, clusters: Collection[str], now: datetime) -> Changes:
-        """Return what changes when `clusters` are those that are configured."""
+        """Return what changes when `clusters` are those that are configured, which are watched from now on."""
+        self._configured = frozenset(clusters)
         news = {
             name: presence.expected(name, now, self._rules) for name in clusters if name not in self._presences
         }
@@ -156,8 +158,18 @@ class Roster:
                     self._lose(changes, said.cluster, in_outbox=lost, now=now)
             case Forgotten():
                 changes.losses[said.cluster] = None
+                after = self._forget(before, said.cluster, now)
         if after is not before:
             changes.presences[said.cluster] = after
+
+    def _forget(self, before: Presence | None, cluster: str, now: datetime) -> Presence | None:
+        """Return the state of a cluster whose status was cleared; one that is configured is waited for anew."""
+        if cluster not in self._configured:
+            return None
+        if before is not None and before.link == Link.UNSEEN:
+            return before
+        _log.info("cluster %s: its status was cleared; presence.clusters names it, so it is waited for", cluster)
+        return presence.expected(cluster, now, self._rules)
 
     def _lose(self, changes: Changes, cluster: str, *, now: datetime, **counts: int) -> None:
         before = _latest(changes.losses, self._losses, cluster)

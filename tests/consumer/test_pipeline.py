@@ -350,6 +350,22 @@ def test_a_cluster_whose_retained_status_is_cleared_is_forgotten(sut: Sut) -> No
     assert sut.pipeline.counters.rejected == 0
 
 
+def test_a_configured_cluster_whose_status_is_cleared_is_waited_for_and_told_once(
+    sut: Sut, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    sut.pipeline.expect(["edge-1"])
+    sut.process(status(), forgotten())
+    sut.pass_(4 * MINUTE)
+    sut.process(forgotten())
+    sut.pass_(MINUTE)
+    sut.pipeline = sut.restarted()
+    sut.pipeline.expect(["edge-1"])
+    sut.pass_(60 * MINUTE)
+    assert sut.notices() == ["ClusterNeverSeen"]
+    assert len([text for text in caplog.messages if "its status was cleared" in text]) == 1
+
+
 def test_an_expected_cluster_that_was_never_seen_is_told_once_whatever_restarts_there_are(sut: Sut) -> None:
     for _ in range(3):
         sut.pipeline.expect(["edge-7"])
