@@ -131,8 +131,7 @@ def on_status(
         said = replace(said, held=max(said.held, status.waiting), lost_away=losses.total(said.lost_away, lost))
         lost = 0
     if known.link != Link.ONLINE:
-        is_news = known.link != Link.SILENT or status.boot != known.boot
-        return (_online(said, now, rules) if is_news or not retained else known), lost
+        return (_online(said, now, rules) if is_alive or _is_news(known, status) else known), lost
     return (_still_online(said, now, rules) if is_alive else said), lost
 
 
@@ -181,6 +180,15 @@ def _is_stale(known: Presence, status: StatusPayload) -> bool:
     producer which has lost its state and its clock, and is believed unless a newer one is online.
     """
     return status.boot < known.boot and (status.state == "offline" or known.link == Link.ONLINE)
+
+
+def _is_news(known: Presence, status: StatusPayload) -> bool:
+    """Whether a retained online can be younger than what is known.
+
+    That of the boot which is away may come from a broker whose old state was put back. Where its absence is told,
+    its return waits for a sign of life; where it is not, to believe it is the smaller mistake.
+    """
+    return status.boot != known.boot or known.told == Told.PRESENT or known.link == Link.UNSEEN
 
 
 def _count_losses(before: Presence | None, status: StatusPayload) -> tuple[int, int]:

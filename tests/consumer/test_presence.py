@@ -245,9 +245,30 @@ def test_a_silent_cluster_that_is_heard_again_is_back(cluster: Cluster, sign: Ca
 def test_a_return_that_was_retained_while_we_were_away_is_one(cluster: Cluster) -> None:
     cluster.status("offline")
     cluster.wait(10 * MINUTE)
-    cluster.status("online", retained=True)
+    cluster.status("online", retained=True, boot=2)
     cluster.wait(10 * MINUTE)
     assert cluster.reasons == ["Offline", "Online"]
+
+
+def test_an_online_that_the_broker_had_retained_is_no_return_of_the_boot_that_is_told_to_be_offline(
+    cluster: Cluster,
+) -> None:
+    cluster.status("offline")
+    cluster.wait(10 * MINUTE)
+    cluster.status("online", retained=True)
+    cluster.wait(10 * MINUTE)
+    assert cluster.reasons == ["Offline"]
+    cluster.status("online")
+    cluster.wait(10 * MINUTE)
+    assert cluster.reasons == ["Offline", "Online"]
+
+
+def test_an_online_that_the_broker_had_retained_ends_an_absence_that_is_not_told(cluster: Cluster) -> None:
+    cluster.status("offline")
+    cluster.wait(MINUTE)
+    cluster.status("online", retained=True)
+    cluster.wait(10 * MINUTE)
+    assert cluster.told == []
 
 
 def test_a_link_that_flaps_faster_than_the_grace_is_never_told(cluster: Cluster) -> None:
