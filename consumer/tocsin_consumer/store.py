@@ -188,7 +188,7 @@ class Store:
         )
         self._path = Path(self._engine.url.database or "")
         self._file: tuple[int, int] | None = None
-        self._held = StoreLock(self._path) if exclusive else None
+        self._held = StoreLock(self._path.resolve()) if exclusive else None
         sa.event.listen(self._engine, "connect", tables.prepare)
         sa.event.listen(self._engine, "begin", tables.begin)
         try:

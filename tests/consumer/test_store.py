@@ -292,6 +292,14 @@ def test_a_second_process_is_kept_off_an_exclusive_store_until_the_first_lets_go
     Store(url, exclusive=True).close()
 
 
+def test_another_name_of_the_same_store_is_kept_off_as_well(tmp_path: Path) -> None:
+    (tmp_path / "other.db").symlink_to(tmp_path / "store.db")
+    first = Store(f"sqlite:///{tmp_path}/store.db", exclusive=True)
+    with pytest.raises(StoreError, match="in use by another tocsin-consumer"):
+        Store(f"sqlite:///{tmp_path}/other.db", exclusive=True)
+    first.close()
+
+
 def test_a_store_that_could_not_be_opened_is_not_held(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     rows(path, "CREATE TABLE cats (name)")
