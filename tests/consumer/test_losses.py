@@ -25,6 +25,14 @@ def test_after_a_notice_losses_are_gathered_for_longer_and_told_once() -> None:
     assert (notice.facts.lost, notice.facts.lost_in_outbox) == (30, 0)
 
 
+def test_losses_after_a_quiet_spell_began_when_they_did_and_not_with_the_spell() -> None:
+    kept, _ = wait_over(lose(None, "edge-1", in_outbox=3, now=NOW), NOW)
+    for minute in (30, 40):
+        kept = lose(kept, "edge-1", at_broker=1, now=NOW + timedelta(minutes=minute))
+    assert kept is not None
+    assert kept.since == NOW + timedelta(minutes=30)
+
+
 def test_a_quiet_time_without_losses_ends_without_a_word() -> None:
     kept, _ = wait_over(lose(None, "edge-1", in_outbox=3, now=NOW), NOW)
     assert kept is not None

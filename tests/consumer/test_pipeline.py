@@ -342,6 +342,21 @@ def test_a_clock_that_was_set_back_while_we_were_away_delays_a_notice_by_no_more
     assert sut.notices() == ["ClusterOffline"]
 
 
+def test_news_that_sets_no_new_wait_leaves_the_old_one_to_no_clock_that_was_set(sut: Sut) -> None:
+    sut.process(status(), status("offline"))
+    sut.clock.now -= timedelta(hours=2)
+    sut.process(status("offline", lost=1, received_at=sut.clock.now))
+    sut.pass_(5 * MINUTE)
+    assert "ClusterOffline" in sut.notices()
+
+
+def test_the_losses_of_a_cluster_are_forgotten_with_it(sut: Sut) -> None:
+    sut.process(status(lost=1), status(lost=5), forgotten())
+    sut.pass_(60 * MINUTE)
+    assert sut.notices() == []
+    assert sut.store.losses() == []
+
+
 def test_a_cluster_whose_retained_status_is_cleared_is_forgotten(sut: Sut) -> None:
     sut.process(status(), status("offline"), forgotten())
     sut.pass_(24 * 60 * MINUTE)
