@@ -19,14 +19,13 @@ from tocsin_consumer.intake import Uplink
 from tocsin_consumer.losses import Loss
 from tocsin_consumer.notice import Notice
 from tocsin_consumer.presence import Link, Presence, Rules, Told
+from tocsin_consumer.sequence import CLUSTER_LIMIT
 from tocsin_consumer.timers import Timers
 from tocsin_schemas.event import EventPayload
 from tocsin_schemas.status import StatusPayload
 
 _log = logging.getLogger(__name__)
 
-#: Clusters that are watched: bounded, because anyone whom the broker lets publish can make up names.
-CLUSTER_LIMIT: Final = 50_000
 #: After we are connected ourselves, nothing is decided before producers had this time to connect again as well:
 #: their longest pause between two tries is 60 s. It is no longer than the grace that is configured.
 SETTLE: Final = timedelta(minutes=3)
@@ -78,6 +77,7 @@ class Roster:
         self._presences: dict[str, Presence] = {}
         self._losses: dict[str, Loss] = {}
         self._configured: frozenset[str] = frozenset()
+        self._limit_is_told = False
         self._presence_timers = Timers()
         self._loss_timers = Timers()
         self._uplink: Uplink | None = None
@@ -147,6 +147,7 @@ class Roster:
     def _hear(self, changes: Changes, said: Said, *, retained: bool, now: datetime) -> None:
         before = _latest(changes.presences, self._presences, said.cluster)
         if before is None and len(self._presences) + len(changes.presences) >= CLUSTER_LIMIT:
+            self._tell_limit(said.cluster)
             return
         after: Presence | None = None
         match said:
@@ -161,6 +162,11 @@ class Roster:
                 after = self._forget(before, said.cluster, now)
         if after is not before:
             changes.presences[said.cluster] = after
+
+    def _tell_limit(self, cluster: str) -> None:
+        if not self._limit_is_told:
+            _log.warning("cluster %s and others are not watched: %d clusters are known", cluster, CLUSTER_LIMIT)
+        self._limit_is_told = True
 
     def _forget(self, before: Presence | None, cluster: str, now: datetime) -> Presence | None:
         """Return the state of a cluster whose status was cleared; one that is configured is waited for anew."""

@@ -433,10 +433,13 @@ def test_what_cannot_be_decided_of_one_cluster_is_told_once_and_holds_up_no_othe
     assert caplog.messages.count("cluster bad: what is due cannot be decided") == 1
 
 
-def test_of_too_many_clusters_the_later_ones_are_not_watched(sut: Sut, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_too_many_clusters_the_later_ones_are_not_watched_which_is_told_once(
+    sut: Sut, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr("tocsin_consumer.roster.CLUSTER_LIMIT", 2)
     sut.process(*(status(cluster=f"edge-{number}") for number in range(4)))
     assert len(sut.store.presences()) == 2
+    assert caplog.messages == ["cluster edge-2 and others are not watched: 2 clusters are known"]
 
 
 def test_ten_thousand_clusters_that_go_dark_are_told_in_steps_and_each_once(sut: Sut) -> None:
