@@ -44,6 +44,11 @@ def wait_over(before: Loss, now: datetime) -> tuple[Loss | None, Notice | None]:
     lost = total(before.in_outbox, before.at_broker)
     if not lost:
         return None, None
-    facts = Facts(lost=lost, lost_in_outbox=before.in_outbox, lost_at_broker=before.at_broker)
+    facts = Facts(
+        lost_since=int(before.since.timestamp()),
+        lost=lost,
+        lost_in_outbox=before.in_outbox,
+        lost_at_broker=before.at_broker,
+    )
     notice = Notice(Reason.LOST, before.cluster, 0, since=before.since, at=now, facts=facts)
     return Loss(before.cluster, now, now + QUIET), notice

@@ -12,6 +12,7 @@ def test_losses_of_a_minute_are_one_notice_that_says_of_what_kind_they_are() -> 
     assert notice is not None
     assert (notice.facts.lost, notice.facts.lost_in_outbox, notice.facts.lost_at_broker) == (5, 3, 2)
     assert notice.since == NOW
+    assert notice.facts.lost_since == int(NOW.timestamp())
 
 
 def test_after_a_notice_losses_are_gathered_for_longer_and_told_once() -> None:
