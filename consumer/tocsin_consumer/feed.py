@@ -48,6 +48,8 @@ class Feed:
         self.turned_at = monotonic()
         #: Whether it waits for the store to work again.
         self.store_fails = False
+        #: How often in a row it could not be decided what is due, for a reason other than the store.
+        self.failed_decisions = 0
         self._monotonic = monotonic
         self._inbox = inbox
         self._pipeline = pipeline
@@ -61,7 +63,8 @@ class Feed:
             try:
                 self.step(stop.wait)
             except Exception:  # noqa: BLE001 - the top of the thread
-                _log.exception("a turn failed; what is not acknowledged comes again after the next connection")
+                log = _log.exception if self.failed_decisions <= 1 else _log.debug
+                log("a turn failed; what is not acknowledged comes again after the next connection")
 
     def step(self, wait: Callable[[float], bool]) -> None:
         """Take one batch through, and decide what is due; `wait` waits some seconds, and tells whether to stop."""
@@ -69,7 +72,16 @@ class Feed:
         batch = self._inbox.take(BATCH_LIMIT, timeout=_IDLE_SECONDS)
         stored = not batch or self._store(batch, wait)
         if stored and not len(self._inbox):  # else what we know is not the last that was said
+            self._decide(wait)
+
+    def _decide(self, wait: Callable[[float], bool]) -> None:
+        """Decide what is due; failures in a row are counted, since all that would be told waits for it."""
+        try:
             self._persist(lambda: self._pipeline.decide(self._uplink()), wait)
+        except Exception:
+            self.failed_decisions += 1
+            raise
+        self.failed_decisions = 0
 
     def _store(self, batch: Sequence[Arrival], wait: Callable[[float], bool]) -> bool:
         """Store and acknowledge `batch`; return False if we are to stop before it is."""

@@ -73,3 +73,5 @@ class Health:
             yield "not connected to the broker"
         if self._feed.store_fails or any(worker.store_fails for worker in self._workers):
             yield "the store does not work"
+        if self._feed.failed_decisions > 1:
+            yield f"what is due cannot be decided, {self._feed.failed_decisions} times in a row"

@@ -9,6 +9,8 @@ from tocsin_consumer.notice import Facts, Notice, Reason
 #: How long losses are gathered before the first notice, and how long it is quiet after each.
 GATHER: Final = timedelta(minutes=1)
 QUIET: Final = timedelta(hours=1)
+#: No sum of losses gets any larger, whatever a cluster says: each stays a number that can be kept and told.
+COUNT_LIMIT: Final = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +26,29 @@ class Loss:
     at_broker: int = 0
 
 
+def total(*counts: int) -> int:
+    """Return the sum of what was lost, up to the limit."""
+    return min(COUNT_LIMIT, sum(counts))
+
+
 def lose(before: Loss | None, cluster: str, *, in_outbox: int = 0, at_broker: int = 0, now: datetime) -> Loss:
     """Return what is to be told with these losses added."""
     loss = before or Loss(cluster, now, now + GATHER)
     if not loss.in_outbox + loss.at_broker:
         loss = replace(loss, since=now)
-    return replace(loss, in_outbox=loss.in_outbox + in_outbox, at_broker=loss.at_broker + at_broker)
+    return replace(loss, in_outbox=total(loss.in_outbox, in_outbox), at_broker=total(loss.at_broker, at_broker))
 
 
 def wait_over(before: Loss, now: datetime) -> tuple[Loss | None, Notice | None]:
     """Return what is to be kept after the wait, and what is to be told."""
-    lost = before.in_outbox + before.at_broker
+    lost = total(before.in_outbox, before.at_broker)
     if not lost:
         return None, None
-    facts = Facts(lost=lost, lost_in_outbox=before.in_outbox, lost_at_broker=before.at_broker)
+    facts = Facts(
+        lost_since=int(before.since.timestamp()),
+        lost=lost,
+        lost_in_outbox=before.in_outbox,
+        lost_at_broker=before.at_broker,
+    )
     notice = Notice(Reason.LOST, before.cluster, 0, since=before.since, at=now, facts=facts)
     return Loss(before.cluster, now, now + QUIET), notice

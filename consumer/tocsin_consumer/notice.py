@@ -38,6 +38,8 @@ class Facts(BaseModel):
     away_seconds: Counter | None = None
     #: Events that waited in the producer's outbox when it came back.
     held: Counter | None = None
+    #: Since when losses were noticed that are told now.
+    lost_since: EpochSeconds | None = None
     #: Events that are lost: all, those that a full outbox gave up, and those that were published and never came.
     lost: Counter | None = None
     lost_in_outbox: Counter | None = None

@@ -9,11 +9,14 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from tocsin_consumer import losses
 from tocsin_consumer.notice import Facts, Notice, Reason
 from tocsin_schemas.status import StatusPayload
 
 #: So many times a cluster is told to be offline, one soon after the other; then it is told to be unstable.
 DROP_LIMIT: Final = 3
+#: After so long at the latest, a producer says its status again.
+RETELL: Final = timedelta(hours=1)
 #: A link that holds for so long has calmed down.
 CALM: Final = timedelta(hours=1)
 #: While a link is unstable, its state is told once it has held for so long.
@@ -45,6 +48,15 @@ class Rules:
     offline_after: timedelta
     steady_after: timedelta
     silent_after: timedelta
+
+    @property
+    def longest_break(self) -> timedelta:
+        """The longest break of ours that says nothing about a cluster's silence.
+
+        A broker whose queue was full has dropped what was said during it. So a cluster that is there may have
+        said the last that we know up to a `RETELL` before it, and says the next up to a `RETELL` after it.
+        """
+        return self.silent_after - 2 * RETELL
 
     @property
     def longest(self) -> timedelta:
@@ -111,17 +123,34 @@ def on_status(
     if _is_stale(known, status):
         return known, 0
     is_alive = status.state == "online" and not retained
-    said = replace(known, boot=status.boot, heard_at=now if is_alive else known.heard_at, lost=status.lost)
-    lost = 0 if before is None or before.link == Link.UNSEEN else _rise(known.lost, status.lost)
+    count, lost = _count_losses(before, status)
+    said = replace(known, boot=status.boot, heard_at=now if is_alive else known.heard_at, lost=count)
     if status.state == "offline":
         return (said if known.link == Link.OFFLINE else _offline(said, now, rules)), lost
     if known.told != Told.PRESENT:
-        said = replace(said, held=max(said.held, status.waiting), lost_away=said.lost_away + lost)
+        said = replace(said, held=max(said.held, status.waiting), lost_away=losses.total(said.lost_away, lost))
         lost = 0
     if known.link != Link.ONLINE:
-        is_news = known.link != Link.SILENT or status.boot != known.boot
-        return (_online(said, now, rules) if is_news or not retained else known), lost
+        return (_online(said, now, rules) if is_alive or _is_news(known, status) else known), lost
     return (_still_online(said, now, rules) if is_alive else said), lost
+
+
+def listened_at(known: Presence, rules: Rules) -> datetime:
+    """Return the last time of which this state shows that we listened."""
+    if known.link == Link.ONLINE and known.told == Told.PRESENT and known.due_at is not None:
+        return known.due_at - rules.silent_after
+    return known.heard_at or known.since
+
+
+def listened_anew(before: Presence, since: datetime, rules: Rules) -> Presence:
+    """Return the state when we listen since `since`, after what was said for a while may have been lost.
+
+    Silence counts from there, or from what was heard later; everything else goes on as it was.
+    """
+    if before.link != Link.ONLINE or before.told != Told.PRESENT:
+        return before
+    due_at = since + rules.silent_after
+    return replace(before, due_at=max(due_at, before.due_at or due_at))
 
 
 def wait_over(before: Presence, now: datetime, rules: Rules) -> tuple[Presence, Notice | None]:
@@ -153,9 +182,27 @@ def _is_stale(known: Presence, status: StatusPayload) -> bool:
     return status.boot < known.boot and (status.state == "offline" or known.link == Link.ONLINE)
 
 
-def _rise(before: int, after: int) -> int:
-    """Return by how much a producer's count of losses rose; it begins anew with the producer's state."""
-    return after if after < before else after - before
+def _is_news(known: Presence, status: StatusPayload) -> bool:
+    """Whether a retained online can be younger than what is known.
+
+    That of the boot which is away may come from a broker whose old state was put back. Where its absence is told,
+    its return waits for a sign of life; where it is not, to believe it is the smaller mistake.
+    """
+    return status.boot != known.boot or known.told == Told.PRESENT or known.link == Link.UNSEEN
+
+
+def _count_losses(before: Presence | None, status: StatusPayload) -> tuple[int, int]:
+    """Return a producer's count of losses, and by how much it has risen since it was heard first.
+
+    It begins anew with the producer's state, which only another boot can have lost. A lower one of the same boot
+    is older than what is known: a will says what was known when its connection was made.
+    """
+    if before is None or before.link == Link.UNSEEN:
+        return status.lost, 0
+    if status.boot == before.boot:
+        count = max(before.lost, status.lost)
+        return count, count - before.lost
+    return status.lost, status.lost - before.lost if status.lost >= before.lost else status.lost
 
 
 def _online(heard: Presence, now: datetime, rules: Rules) -> Presence:

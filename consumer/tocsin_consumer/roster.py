@@ -4,8 +4,10 @@ Changes are computed first and taken over when the store has kept them, so that 
 forgotten, whenever the process ends.
 """
 
+import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
@@ -17,12 +19,13 @@ from tocsin_consumer.intake import Uplink
 from tocsin_consumer.losses import Loss
 from tocsin_consumer.notice import Notice
 from tocsin_consumer.presence import Link, Presence, Rules, Told
+from tocsin_consumer.sequence import CLUSTER_LIMIT
 from tocsin_consumer.timers import Timers
 from tocsin_schemas.event import EventPayload
 from tocsin_schemas.status import StatusPayload
 
-#: Clusters that are watched: bounded, because anyone whom the broker lets publish can make up names.
-CLUSTER_LIMIT: Final = 50_000
+_log = logging.getLogger(__name__)
+
 #: After we are connected ourselves, nothing is decided before producers had this time to connect again as well:
 #: their longest pause between two tries is 60 s. It is no longer than the grace that is configured.
 SETTLE: Final = timedelta(minutes=3)
@@ -40,9 +43,11 @@ class Changes:
     presences: dict[str, Presence | None] = field(default_factory=dict)
     losses: dict[str, Loss | None] = field(default_factory=dict)
     notices: list[Notice] = field(default_factory=list)
+    #: The connection over which we listen from now on.
+    uplink: Uplink | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.presences or self.losses or self.notices)
+        return bool(self.presences or self.losses or self.notices or self.uplink)
 
 
 class Roster:
@@ -71,16 +76,23 @@ class Roster:
         self._monotonic = monotonic
         self._presences: dict[str, Presence] = {}
         self._losses: dict[str, Loss] = {}
+        self._configured: frozenset[str] = frozenset()
+        self._limit_is_told = False
         self._presence_timers = Timers()
         self._loss_timers = Timers()
         self._uplink: Uplink | None = None
+        #: When we are known to have listened last, in monotonic seconds.
+        self._listened_at = monotonic()
         self._longest_wait = max(rules.longest, losses.QUIET)
         self._settle_seconds = min(SETTLE, rules.offline_after).total_seconds()
         known = Changes({one.cluster: one for one in presences}, {loss.cluster: loss for loss in untold})
         self.keep(known, now)
+        listened_at = max((presence.listened_at(one, rules) for one in self._presences.values()), default=now)
+        self._listened_at -= max(0.0, (now - listened_at).total_seconds())
 
     def expect(self, clusters: Collection[str], now: datetime) -> Changes:
-        """Return what changes when `clusters` are those that are configured."""
+        """Return what changes when `clusters` are those that are configured, which are watched from now on."""
+        self._configured = frozenset(clusters)
         news = {
             name: presence.expected(name, now, self._rules) for name in clusters if name not in self._presences
         }
@@ -105,17 +117,18 @@ class Roster:
         changes = Changes()
         seconds = self._monotonic()
         for cluster in self._loss_timers.over(seconds, limit=DECISION_LIMIT):
-            changes.losses[cluster], notice = losses.wait_over(self._losses[cluster], now)
-            changes.notices += [notice] if notice else []
-        if not self._knows(uplink, seconds):
-            return changes
-        for cluster in self._presence_timers.over(seconds, limit=DECISION_LIMIT):
-            changes.presences[cluster], notice = presence.wait_over(self._presences[cluster], now, self._rules)
-            changes.notices += [notice] if notice else []
+            with _alone_with_its_failure(cluster, self._loss_timers):
+                changes.losses[cluster], notice = losses.wait_over(self._losses[cluster], now)
+                changes.notices += [notice] if notice else []
+        if uplink is not None:
+            self._listen(changes, uplink, seconds, now=now)
+            if seconds - uplink.since >= self._settle_seconds:  # by now all could be said
+                self._decide(changes, seconds, now=now)
         return changes
 
     def keep(self, changes: Changes, now: datetime) -> None:
         """Take over what the store has kept."""
+        self._uplink = changes.uplink or self._uplink
         for cluster, state in changes.presences.items():
             before = self._presences.get(cluster)
             self._arm(self._presence_timers, cluster, before=before, after=state, now=now)
@@ -134,6 +147,7 @@ class Roster:
     def _hear(self, changes: Changes, said: Said, *, retained: bool, now: datetime) -> None:
         before = _latest(changes.presences, self._presences, said.cluster)
         if before is None and len(self._presences) + len(changes.presences) >= CLUSTER_LIMIT:
+            self._tell_limit(said.cluster)
             return
         after: Presence | None = None
         match said:
@@ -145,28 +159,52 @@ class Roster:
                     self._lose(changes, said.cluster, in_outbox=lost, now=now)
             case Forgotten():
                 changes.losses[said.cluster] = None
+                after = self._forget(before, said.cluster, now)
         if after is not before:
             changes.presences[said.cluster] = after
+
+    def _tell_limit(self, cluster: str) -> None:
+        if not self._limit_is_told:
+            _log.warning("cluster %s and others are not watched: %d clusters are known", cluster, CLUSTER_LIMIT)
+        self._limit_is_told = True
+
+    def _forget(self, before: Presence | None, cluster: str, now: datetime) -> Presence | None:
+        """Return the state of a cluster whose status was cleared; one that is configured is waited for anew."""
+        if cluster not in self._configured:
+            return None
+        if before is not None and before.link == Link.UNSEEN:
+            return before
+        _log.info("cluster %s: its status was cleared; presence.clusters names it, so it is waited for", cluster)
+        return presence.expected(cluster, now, self._rules)
 
     def _lose(self, changes: Changes, cluster: str, *, now: datetime, **counts: int) -> None:
         before = _latest(changes.losses, self._losses, cluster)
         changes.losses[cluster] = losses.lose(before, cluster, now=now, **counts)
 
-    def _knows(self, uplink: Uplink | None, seconds: float) -> bool:
-        """Whether what is known is how it is: we are connected, and for long enough that all could be said."""
-        if uplink is None:
-            return False
-        if uplink is not self._uplink:
-            self._uplink = uplink
-            if not uplink.resumed:
-                self._listen_anew(uplink.since)
-        return seconds - uplink.since >= self._settle_seconds
-
-    def _listen_anew(self, since: float) -> None:
-        """Count silence from `since`: what was said before is not known, as nobody has kept it for us."""
+    def _listen(self, changes: Changes, uplink: Uplink, seconds: float, *, now: datetime) -> None:
+        """Note that we listen; silence counts from a new connection if the broker may not have kept all for us."""
+        if uplink == self._uplink:
+            self._listened_at = seconds
+            return
+        changes.uplink = uplink
+        break_seconds = uplink.since - self._listened_at
+        if uplink.resumed and break_seconds <= self._rules.longest_break.total_seconds():
+            return
+        since = now - timedelta(seconds=seconds - uplink.since)
         for cluster, known in self._presences.items():
-            if known.link == Link.ONLINE and known.told == Told.PRESENT:
-                self._presence_timers.set(cluster, since + self._rules.silent_after.total_seconds())
+            anew = presence.listened_anew(known, since, self._rules)
+            if anew is not known:
+                changes.presences[cluster] = anew
+
+    def _decide(self, changes: Changes, seconds: float, *, now: datetime) -> None:
+        """Decide about the clusters whose wait is over, unless it has just been set anew."""
+        for cluster in self._presence_timers.over(seconds, limit=DECISION_LIMIT):
+            if cluster in changes.presences:
+                continue
+            with _alone_with_its_failure(cluster, self._presence_timers):
+                before = self._presences[cluster]
+                changes.presences[cluster], notice = presence.wait_over(before, now, self._rules)
+                changes.notices += [notice] if notice else []
 
     def _arm(
         self, timers: Timers, cluster: str, *, before: _Waiting | None, after: _Waiting | None, now: datetime
@@ -177,6 +215,16 @@ class Roster:
         elif before is None or before.due_at != after.due_at:
             wait = min(max(after.due_at - now, timedelta()), self._longest_wait)
             timers.set(cluster, self._monotonic() + wait.total_seconds())
+
+
+@contextmanager
+def _alone_with_its_failure(cluster: str, timers: Timers) -> Iterator[None]:
+    """Let what fails with one cluster hold up no other: it is told once, and waited for no longer."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - whatever is wrong with one cluster is its own failure
+        _log.exception("cluster %s: what is due cannot be decided", cluster)
+        timers.cancel(cluster)
 
 
 def _latest(changed: Mapping[str, _Kept | None], kept: Mapping[str, _Kept], cluster: str) -> _Kept | None:

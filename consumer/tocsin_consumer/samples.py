@@ -188,7 +188,11 @@ def _notices(now: datetime) -> dict[str, Notice]:
         "cluster-online": (Reason.ONLINE, 60, online),
         "cluster-never-seen": (Reason.NEVER_SEEN, 300, Facts(expected_since=at - 300)),
         "cluster-unstable": (Reason.UNSTABLE, 300, Facts(drops=4, hold_seconds=1800)),
-        "events-lost": (Reason.LOST, 60, Facts(lost=118, lost_in_outbox=100, lost_at_broker=18)),
+        "events-lost": (
+            Reason.LOST,
+            60,
+            Facts(lost_since=at - 60, lost=118, lost_in_outbox=100, lost_at_broker=18),
+        ),
     }
     return {
         name: Notice(reason, "edge-042", 17, since=now - timedelta(seconds=ago), at=now, facts=facts)

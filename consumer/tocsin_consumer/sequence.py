@@ -5,8 +5,8 @@ from typing import Final, NamedTuple
 
 from tocsin_schemas.event import EventPayload
 
-#: Clusters that are remembered: bounded, because anyone whom the broker lets publish can make up names.
-CLUSTER_LIMIT: Final = 10_000
+#: Clusters that are known: bounded, because anyone whom the broker lets publish can make up names.
+CLUSTER_LIMIT: Final = 50_000
 
 
 class Position(NamedTuple):

@@ -33,6 +33,8 @@ from tocsin_schemas.event import EventPayload
 
 #: No delivery is deferred for longer; see retry.py.
 LONGEST_WAIT: Final = timedelta(hours=2)
+#: How long a look from outside waits for those who are at the database.
+_LOOK_SECONDS: Final = 0.2
 #: How much of a payload that nobody understands is kept.
 DEAD_PAYLOAD_LIMIT: Final = 64 * 1024
 
@@ -186,7 +188,7 @@ class Store:
         )
         self._path = Path(self._engine.url.database or "")
         self._file: tuple[int, int] | None = None
-        self._held = StoreLock(self._path) if exclusive else None
+        self._held = StoreLock(self._path.resolve()) if exclusive else None
         sa.event.listen(self._engine, "connect", tables.prepare)
         sa.event.listen(self._engine, "begin", tables.begin)
         try:
@@ -276,10 +278,16 @@ class Store:
     def due(self, receiver: str, now: datetime, *, limit: int) -> list[Delivery]:
         """Return deliveries that may be tried now, oldest first, and of each event only the oldest state.
 
-        A state whose predecessor is still pending is not due, so a receiver sees counts rise. What is due
-        later than any wait could explain was recorded before the clock was set back, and is due as well.
+        A state whose predecessor is still pending is not due, so a receiver sees counts rise. What was recorded
+        or last tried later than now, or is due later than any wait could explain, shows that the clock was set
+        back since, and is due as well.
         """
-        is_due = (deliveries.c.due_at <= now) | (deliveries.c.due_at > now + LONGEST_WAIT)
+        is_due = (
+            (deliveries.c.due_at <= now)
+            | (deliveries.c.created_at > now)
+            | (deliveries.c.settled_at > now)
+            | (deliveries.c.due_at > now + LONGEST_WAIT)
+        )
         query = _heads.where(is_due).order_by(deliveries.c.id).limit(limit)
         with self._transaction() as connection:
             return [_delivery(row) for row in connection.execute(query, {"wanted": receiver})]
@@ -341,15 +349,29 @@ class Store:
             return len(ids)
 
     def backlog(self) -> dict[str, Backlog]:
-        """Return what waits for each receiver that anything waits for."""
-        with self._transaction() as connection:
+        """Return what waits for each receiver that anything waits for.
+
+        It is for a look from outside, so while others wait for the database this fails instead of waiting behind
+        them.
+        """
+        with self._transaction(lock_seconds=_LOOK_SECONDS) as connection:
             return {row.receiver: Backlog(row.waiting, row.oldest_at) for row in connection.execute(_backlog)}
 
     @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
+    def _locked(self, seconds: float) -> Iterator[None]:
+        """Be the only one at the database; wait so long for that, or for ever if it is negative."""
+        if not self._lock.acquire(timeout=seconds):
+            raise StoreError(f"store {self._path}: others have been at it for {seconds} s")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    @contextmanager
+    def _transaction(self, *, lock_seconds: float = -1) -> Iterator[sa.Connection]:
         """Commit what is done within, or undo all of it."""
         try:
-            with self._lock, self._engine.begin() as connection:
+            with self._locked(lock_seconds), self._engine.begin() as connection:
                 yield connection
             if self.is_lost:
                 self.failures += 1
@@ -457,7 +479,7 @@ def _outcome_row(outcome: Outcome) -> dict[str, Any]:
         "attempts": outcome.delivery.attempts + 1,
         "reason": outcome.reason,
         "due_at": outcome.due_at or outcome.at,
-        "settled_at": None if outcome.state == "pending" else outcome.at,
+        "settled_at": outcome.at,
     }
 
 

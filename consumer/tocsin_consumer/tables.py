@@ -64,6 +64,7 @@ deliveries = sa.Table(
     sa.Column("due_at", Milliseconds, nullable=False),
     sa.Column("reason", sa.Text),
     sa.Column("created_at", Milliseconds, nullable=False),
+    #: When the last try was, whatever became of it.
     sa.Column("settled_at", Milliseconds),
 )
 #: Small however long the history: the work of each receiver in the order in which it came.

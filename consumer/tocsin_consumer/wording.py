@@ -39,11 +39,12 @@ _LABELS: Final[dict[Language, dict[str, str]]] = {
         "online_since": "恢复时间",
         "away_seconds": "失联时长",
         "held": "积压事件",
+        "lost_since": "丢失始于",
         "lost": "丢失事件",
         "lost_in_outbox": "发件箱已满",
         "lost_at_broker": "发布后未到",
         "drops": "断线次数",
-        "hold_seconds": "观察时长",
+        "hold_seconds": "保持多久后通知",
     },
     "en": {
         "offline_since": "Offline since",
@@ -52,11 +53,12 @@ _LABELS: Final[dict[Language, dict[str, str]]] = {
         "online_since": "Back since",
         "away_seconds": "Away for",
         "held": "Held back",
+        "lost_since": "Lost since",
         "lost": "Lost",
         "lost_in_outbox": "Outbox full",
         "lost_at_broker": "Never came",
         "drops": "Drop-outs",
-        "hold_seconds": "Watched for",
+        "hold_seconds": "Told after",
     },
 }
 
@@ -71,7 +73,7 @@ _CASES: Final = {
 _SENTENCES: Final[dict[Language, dict[str, str]]] = {
     "zh": {
         "offline": "自 {offline_since} 起失联，最后消息 {last_heard}。期间的事件会积压在集群侧，恢复后送达。",
-        "unheard": "自 {offline_since} 起失联，此前未收到过消息。",
+        "unheard": "首次查看时（{offline_since}）已失联，失联开始时间未知。",
         "silent": "自 {offline_since} 起没有任何事件或状态，但也未收到离线通知：链路或消息服务器可能已中断。",
         "back": "失联 {away_seconds}后恢复。积压事件 {held} 条，丢失 {lost} 条。",
         "first": "首次上线。",
@@ -87,7 +89,7 @@ _SENTENCES: Final[dict[Language, dict[str, str]]] = {
             "Offline since {offline_since}, last heard {last_heard}. "
             "What happens there is held back, and comes when it returns."
         ),
-        "unheard": "Offline since {offline_since}, and never heard before.",
+        "unheard": "Offline when first looked at ({offline_since}); since when is not known.",
         "silent": (
             "Neither an event nor a status since {offline_since}, though nobody has said that it is offline: "
             "its link or its broker may be down."
@@ -99,7 +101,7 @@ _SENTENCES: Final[dict[Language, dict[str, str]]] = {
             "Expected since {expected_since}, and never seen. "
             "Check its producer, its account at the broker, and presence.clusters."
         ),
-        "unstable": "Drop-out number {drops} of late. From now on it is told what has held for {hold_seconds}.",
+        "unstable": "Drop-out number {drops} of late. From now on a state that lasts {hold_seconds} is told.",
         "lost": (
             "Events lost: {lost}. Given up by the producer, whose outbox was full: {lost_in_outbox}; "
             "published and never received: {lost_at_broker}."

@@ -453,3 +453,24 @@ def test_outcomes_that_cannot_be_written_down_at_the_end_are_told(
     monkeypatch.setattr(sut.store, "settle", fail)
     sut.worker.run(stop)
     assert caplog.messages == ["receiver ops: 1 deliveries may be repeated at the next start: full"]
+
+
+def test_what_was_delivered_is_written_down_before_a_limit_makes_the_worker_wait() -> None:
+    sut = Sut(limits=(RateLimit(1, timedelta(minutes=1)),))
+    sut.record("a/1", "b/1")
+    sut.worker.step()
+    assert sut.worker.step() > 0
+    assert sut.receiver.delivered == ["a/1"]
+    assert sut.pending() == 1
+    sut.store.close()
+
+
+def test_a_delivery_waits_for_room_for_as_many_requests_as_the_last_one_took() -> None:
+    sut = Sut(limits=(RateLimit(3, timedelta(minutes=1)),))
+    sut.receiver.requests = 2
+    sut.record("a/1", "b/1")
+    sut.run(seconds=59)
+    assert sut.receiver.delivered == ["a/1"]
+    sut.run(seconds=2)
+    assert sut.receiver.delivered == ["a/1", "b/1"]
+    sut.store.close()

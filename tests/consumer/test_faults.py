@@ -183,6 +183,20 @@ def test_a_session_that_the_broker_forgot_is_made_anew_and_what_it_lost_is_known
     assert site.query("SELECT cluster, at_broker FROM losses") == [("edge-1", 3)]
 
 
+def test_a_configured_cluster_that_was_never_seen_is_told_once_through_a_kill(site: Site) -> None:
+    with process(site, presence={"clusters": ["edge-9"], "offline_after": "1s"}) as sut:
+        sut.wait_for_log("connected to")
+        until(lambda: site.query("SELECT state FROM deliveries") == [("delivered",)])
+        sut.kill()
+        sut.start()
+        sut.wait_for_log("connected to", times=2)
+        site.tell("offline", cluster="edge-2")
+        until(lambda: site.query("SELECT state FROM deliveries") == [("delivered",)] * 2)
+        assert sut.stop() == 0
+    told = [(line["cluster"], line["reason"]) for line in site.lines()]
+    assert told == [("edge-9", "ClusterNeverSeen"), ("edge-2", "ClusterOffline")]
+
+
 def test_a_cluster_that_goes_dark_and_returns_is_told_once_each_through_restarts_of_the_consumer(
     site: Site,
 ) -> None:

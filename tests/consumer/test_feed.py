@@ -23,6 +23,7 @@ class FakePipeline:
         self.batches: list[int] = []
         self.decided: list[Uplink | None] = []
         self.store_failures = 0
+        self.cannot_decide = False
         self.poison = b""
 
     def process(self, arrivals: Sequence[Arrival]) -> None:
@@ -35,6 +36,8 @@ class FakePipeline:
 
     def decide(self, uplink: Uplink | None) -> None:
         self._fail_if_told()
+        if self.cannot_decide:
+            raise OverflowError("too large")
         self.decided.append(uplink)
 
     def reject(self, one: Arrival, reason: str) -> None:

@@ -119,6 +119,18 @@ def test_a_store_that_fails_the_feed_is_visible_and_not_fatal(sut: Sut) -> None:
     assert sut.health.unready() == []
 
 
+def test_decisions_that_fail_in_a_row_are_visible_until_one_works_again(sut: Sut) -> None:
+    sut.pipeline.cannot_decide = True
+    for _ in range(2):
+        with pytest.raises(OverflowError):
+            sut.turn()
+    assert sut.health.stuck() == []
+    assert sut.health.unready() == ["what is due cannot be decided, 2 times in a row"]
+    sut.pipeline.cannot_decide = False
+    sut.turn()
+    assert sut.health.unready() == []
+
+
 def test_a_store_that_fails_a_worker_is_visible_and_not_fatal(sut: Sut, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise StoreError("full")

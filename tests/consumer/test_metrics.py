@@ -1,3 +1,4 @@
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -145,6 +146,17 @@ def test_a_store_that_fails_is_counted_and_hides_nothing_else(sut: Sut, monkeypa
     assert found["tocsin_consumer_store_failures_total"] == 1
     assert "tocsin_consumer_deliveries_waiting/ops" not in found
     assert found["tocsin_consumer_messages_total/event"] == 1
+
+
+def test_a_store_at_which_others_wait_holds_up_no_figures(sut: Sut) -> None:
+    sut.store._lock.acquire()  # as one does whom SQLite's own lock keeps waiting
+    page: list[object] = []
+    thread = threading.Thread(target=lambda: page.append(sut.read()), daemon=True)
+    thread.start()
+    thread.join(5)
+    sut.store._lock.release()
+    assert page
+    assert "tocsin_consumer_deliveries_waiting/ops" not in str(page)
 
 
 def test_every_name_has_our_prefix_and_keeps_the_conventions(sut: Sut) -> None:

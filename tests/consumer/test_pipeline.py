@@ -1,15 +1,18 @@
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.consumer.messages import NOW, ROOT, RULES, FakeClock, arrival, event, forgotten, status, topic
+from tocsin_consumer import presence
 from tocsin_consumer.errors import StoreError
 from tocsin_consumer.inbox import Arrival
 from tocsin_consumer.intake import Uplink
+from tocsin_consumer.notice import Notice
 from tocsin_consumer.pipeline import Counters, Pipeline, dedupe
+from tocsin_consumer.presence import Presence, Rules
 from tocsin_consumer.roster import DECISION_LIMIT
 from tocsin_consumer.route import Route
 from tocsin_consumer.settings import RouteSettings
@@ -60,6 +63,12 @@ class Sut:
         """Let time pass, and then have decided what is due."""
         self.clock.advance(length.total_seconds())
         self.pipeline.decide(uplink)
+
+    def listen(self, *, resumed: bool) -> Uplink:
+        """Be connected from now on, and have that noticed."""
+        uplink = Uplink(self.clock.seconds, resumed=resumed)
+        self.pipeline.decide(uplink)
+        return uplink
 
     def notices(self) -> list[str]:
         found = self.store.due("ops", self.clock.now, limit=100)
@@ -257,10 +266,58 @@ def test_silence_counts_from_our_connection_where_the_broker_kept_nothing_for_us
     assert sut.notices() == ["ClusterOffline"]
 
 
-def test_silence_goes_on_where_the_broker_kept_what_was_said(sut: Sut) -> None:
+def test_silence_that_counts_from_our_connection_does_so_after_another_restart_too(sut: Sut) -> None:
+    sut.process(status())
+    sut.clock.advance(200 * 60)
+    sut.pipeline = sut.restarted()
+    sut.listen(resumed=False)
+    sut.pass_(10 * MINUTE, uplink=None)
+    sut.pipeline = sut.restarted()
+    uplink = sut.listen(resumed=True)
+    sut.pass_(30 * MINUTE, uplink=uplink)
+    assert sut.notices() == []
+    sut.pass_(110 * MINUTE, uplink=uplink)
+    assert sut.notices() == ["ClusterOffline"]
+
+
+def test_silence_counts_from_our_connection_once_the_store_has_kept_that(
+    sut: Sut, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise StoreError("full")
+
     sut.process(status())
     sut.pass_(200 * MINUTE, uplink=None)
-    sut.pass_(4 * MINUTE, uplink=Uplink(sut.clock.seconds, resumed=True))
+    with monkeypatch.context() as patch:
+        patch.setattr(sut.store, "record", fail)
+        with pytest.raises(StoreError):
+            sut.listen(resumed=False)
+    sut.pass_(149 * MINUTE, uplink=sut.listen(resumed=False))
+    assert sut.notices() == []
+
+
+def test_silence_goes_on_through_a_break_in_which_a_living_cluster_could_say_nothing(sut: Sut) -> None:
+    uplink = sut.listen(resumed=True)
+    sut.process(status())
+    sut.pass_(120 * MINUTE, uplink=uplink)
+    sut.pass_(26 * MINUTE, uplink=None)
+    sut.pass_(4 * MINUTE, uplink=sut.listen(resumed=True))
+    assert sut.notices() == ["ClusterOffline"]
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_after_a_longer_break_silence_counts_anew_as_a_full_queue_of_the_broker_loses_signs_of_life(
+    sut: Sut, *, restarts: bool
+) -> None:
+    sut.process(status())
+    sut.pass_(MINUTE, uplink=sut.listen(resumed=True))
+    sut.pass_(200 * MINUTE, uplink=None)
+    if restarts:
+        sut.pipeline = sut.restarted()
+    uplink = sut.listen(resumed=True)
+    sut.pass_(149 * MINUTE, uplink=uplink)
+    assert sut.notices() == []
+    sut.pass_(MINUTE, uplink=uplink)
     assert sut.notices() == ["ClusterOffline"]
 
 
@@ -285,12 +342,43 @@ def test_a_clock_that_was_set_back_while_we_were_away_delays_a_notice_by_no_more
     assert sut.notices() == ["ClusterOffline"]
 
 
+def test_news_that_sets_no_new_wait_leaves_the_old_one_to_no_clock_that_was_set(sut: Sut) -> None:
+    sut.process(status(), status("offline"))
+    sut.clock.now -= timedelta(hours=2)
+    sut.process(status("offline", lost=1, received_at=sut.clock.now))
+    sut.pass_(5 * MINUTE)
+    assert "ClusterOffline" in sut.notices()
+
+
+def test_the_losses_of_a_cluster_are_forgotten_with_it(sut: Sut) -> None:
+    sut.process(status(lost=1), status(lost=5), forgotten())
+    sut.pass_(60 * MINUTE)
+    assert sut.notices() == []
+    assert sut.store.losses() == []
+
+
 def test_a_cluster_whose_retained_status_is_cleared_is_forgotten(sut: Sut) -> None:
     sut.process(status(), status("offline"), forgotten())
     sut.pass_(24 * 60 * MINUTE)
     assert sut.notices() == []
     assert sut.store.presences() == []
     assert sut.pipeline.counters.rejected == 0
+
+
+def test_a_configured_cluster_whose_status_is_cleared_is_waited_for_and_told_once(
+    sut: Sut, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    sut.pipeline.expect(["edge-1"])
+    sut.process(status(), forgotten())
+    sut.pass_(4 * MINUTE)
+    sut.process(forgotten())
+    sut.pass_(MINUTE)
+    sut.pipeline = sut.restarted()
+    sut.pipeline.expect(["edge-1"])
+    sut.pass_(60 * MINUTE)
+    assert sut.notices() == ["ClusterNeverSeen"]
+    assert len([text for text in caplog.messages if "its status was cleared" in text]) == 1
 
 
 def test_an_expected_cluster_that_was_never_seen_is_told_once_whatever_restarts_there_are(sut: Sut) -> None:
@@ -319,10 +407,39 @@ def test_events_that_never_came_and_those_that_a_producer_gave_up_are_one_notice
     assert found.msg.startswith("Events lost: 7. Given up by the producer, whose outbox was full: 5;")
 
 
-def test_of_too_many_clusters_the_later_ones_are_not_watched(sut: Sut, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_numbers_of_one_cluster_keep_the_presence_of_another_from_being_told(sut: Sut) -> None:
+    sut.process(status(cluster="bad", lost=0), status(cluster="bad", lost=2**62), status())
+    sut.process(arrival(event(cluster="bad")), arrival(event(cluster="bad", uid="b", seq=2**62 + 10)))
+    sut.process(status("offline"))
+    sut.pass_(5 * MINUTE)
+    assert sut.notices() == ["EventsLost", "ClusterOffline"]
+
+
+def test_what_cannot_be_decided_of_one_cluster_is_told_once_and_holds_up_no_other(
+    sut: Sut, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decide = presence.wait_over
+
+    def fail_of_bad(before: Presence, now: datetime, rules: Rules) -> tuple[Presence, Notice | None]:
+        if before.cluster == "bad":
+            raise OverflowError("too large")
+        return decide(before, now, rules)
+
+    monkeypatch.setattr(presence, "wait_over", fail_of_bad)
+    sut.process(status("offline", cluster="bad"), status("offline"))
+    for _ in range(3):
+        sut.pass_(5 * MINUTE)
+    assert sut.notices() == ["ClusterOffline"]
+    assert caplog.messages.count("cluster bad: what is due cannot be decided") == 1
+
+
+def test_of_too_many_clusters_the_later_ones_are_not_watched_which_is_told_once(
+    sut: Sut, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr("tocsin_consumer.roster.CLUSTER_LIMIT", 2)
     sut.process(*(status(cluster=f"edge-{number}") for number in range(4)))
     assert len(sut.store.presences()) == 2
+    assert caplog.messages == ["cluster edge-2 and others are not watched: 2 clusters are known"]
 
 
 def test_ten_thousand_clusters_that_go_dark_are_told_in_steps_and_each_once(sut: Sut) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from tests.consumer.messages import NOW, RULES
+from tocsin_consumer.losses import COUNT_LIMIT
 from tocsin_consumer.presence import (
     CALM,
     DROP_LIMIT,
@@ -244,9 +245,30 @@ def test_a_silent_cluster_that_is_heard_again_is_back(cluster: Cluster, sign: Ca
 def test_a_return_that_was_retained_while_we_were_away_is_one(cluster: Cluster) -> None:
     cluster.status("offline")
     cluster.wait(10 * MINUTE)
-    cluster.status("online", retained=True)
+    cluster.status("online", retained=True, boot=2)
     cluster.wait(10 * MINUTE)
     assert cluster.reasons == ["Offline", "Online"]
+
+
+def test_an_online_that_the_broker_had_retained_is_no_return_of_the_boot_that_is_told_to_be_offline(
+    cluster: Cluster,
+) -> None:
+    cluster.status("offline")
+    cluster.wait(10 * MINUTE)
+    cluster.status("online", retained=True)
+    cluster.wait(10 * MINUTE)
+    assert cluster.reasons == ["Offline"]
+    cluster.status("online")
+    cluster.wait(10 * MINUTE)
+    assert cluster.reasons == ["Offline", "Online"]
+
+
+def test_an_online_that_the_broker_had_retained_ends_an_absence_that_is_not_told(cluster: Cluster) -> None:
+    cluster.status("offline")
+    cluster.wait(MINUTE)
+    cluster.status("online", retained=True)
+    cluster.wait(10 * MINUTE)
+    assert cluster.told == []
 
 
 def test_a_link_that_flaps_faster_than_the_grace_is_never_told(cluster: Cluster) -> None:
@@ -331,9 +353,30 @@ def test_a_cluster_that_is_offline_when_we_first_hear_of_it_is_told() -> None:
 
 def test_losses_are_what_a_producers_count_has_risen_by_since_it_was_heard_first() -> None:
     cluster = Cluster()
-    for lost in (100, 100, 103, 2):  # at last it has lost its state, and counts anew
-        cluster.status("online", lost=lost)
-    assert cluster.losses == [3, 2]
+    for boot, lost in ((1, 100), (1, 100), (1, 103), (2, 104), (3, 2)):  # at last it has lost its state
+        cluster.status("online", boot=boot, lost=lost)
+    assert cluster.losses == [3, 1, 2]
+
+
+def test_a_will_that_is_older_than_the_last_count_of_losses_takes_nothing_back_and_tells_nothing_twice() -> None:
+    cluster = Cluster()
+    cluster.status("online", lost=100)
+    cluster.status("online", lost=150)
+    cluster.status("offline", lost=100)
+    cluster.wait(6 * MINUTE)
+    cluster.status("online", lost=150)
+    cluster.wait(2 * MINUTE)
+    assert cluster.losses == [50]
+    assert cluster.reasons == ["Offline", "Online"]
+    assert cluster.told[-1].facts.lost == 0
+
+
+def test_losses_during_an_absence_are_no_more_than_can_be_kept_and_told(cluster: Cluster) -> None:
+    cluster.drop_out(back=SECOND)
+    for boot in range(2, 6):
+        cluster.status("online", boot=boot, lost=2**62 if boot % 2 else 0)
+    cluster.wait(RULES.steady_after)
+    assert cluster.told[-1].facts.lost == COUNT_LIMIT
 
 
 def test_a_clock_that_is_set_back_makes_no_time_negative(cluster: Cluster) -> None:

@@ -1,11 +1,12 @@
 import http.client
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from tocsin_consumer.probes import Answer, ListenError, ProbeServer, verdict
+from tocsin_consumer.probes import Answer, ListenError, ProbeServer, _Handler, verdict
 
 
 def broken() -> Answer:
@@ -65,6 +66,13 @@ def test_a_client_that_says_nothing_holds_up_nobody() -> None:
         silent.connect()
         assert get(server, "/healthz") == (200, "ok\n")
         silent.close()
+
+
+def test_a_client_that_says_nothing_is_let_go_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _Handler.timeout == 10
+    monkeypatch.setattr(_Handler, "timeout", 0.05)
+    with serving([]) as server, socket.create_connection(("127.0.0.1", server.port), timeout=20) as silent:
+        assert silent.recv(1) == b""
 
 
 def test_an_address_that_is_taken_is_told() -> None:

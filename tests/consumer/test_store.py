@@ -118,8 +118,16 @@ def test_a_failed_delivery_is_due_again_at_its_time_with_its_tries_counted(store
 
 def test_a_clock_that_was_set_back_holds_nothing_up(store: Store) -> None:
     record(store, entry(event(), "ops"))
-    assert due(store, now=NOW - MINUTE) == []
-    assert texts(due(store, now=NOW - 3 * timedelta(hours=1))) == ["uid-1/1"]
+    for step in (MINUTE, 90 * MINUTE, 180 * MINUTE):
+        assert texts(due(store, now=NOW - step)) == ["uid-1/1"]
+
+
+def test_a_clock_that_was_set_back_makes_no_wait_between_tries_longer(store: Store) -> None:
+    record(store, entry(event(), "ops"))
+    tried_at = NOW + 120 * MINUTE
+    store.settle([Outcome(due(store)[0], "pending", tried_at, reason="busy", due_at=tried_at + MINUTE)])
+    assert due(store, now=tried_at) == []
+    assert texts(due(store, now=tried_at - 90 * MINUTE)) == ["uid-1/1"]
 
 
 def test_the_next_time_is_not_that_of_a_state_behind_another(store: Store) -> None:
@@ -282,6 +290,14 @@ def test_a_second_process_is_kept_off_an_exclusive_store_until_the_first_lets_go
         Store(url, exclusive=True)
     first.close()
     Store(url, exclusive=True).close()
+
+
+def test_another_name_of_the_same_store_is_kept_off_as_well(tmp_path: Path) -> None:
+    (tmp_path / "other.db").symlink_to(tmp_path / "store.db")
+    first = Store(f"sqlite:///{tmp_path}/store.db", exclusive=True)
+    with pytest.raises(StoreError, match="in use by another tocsin-consumer"):
+        Store(f"sqlite:///{tmp_path}/other.db", exclusive=True)
+    first.close()
 
 
 def test_a_store_that_could_not_be_opened_is_not_held(tmp_path: Path) -> None:

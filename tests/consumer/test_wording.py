@@ -38,6 +38,10 @@ def test_a_notice_reads_as_a_sentence_with_its_times_in_the_zone_of_the_receiver
     assert view(name).message == said
 
 
+def test_a_notice_of_losses_has_a_row_that_says_since_when_they_are_noticed() -> None:
+    assert view("events-lost").rows[0][0].startswith("Lost since")
+
+
 def test_a_notice_speaks_the_language_of_the_receiver() -> None:
     shown = view("cluster-online", language="zh")
     assert shown.title == "集群已恢复连接"
@@ -65,7 +69,7 @@ def test_the_first_time_names_the_zone_of_all() -> None:
     [
         (Reason.ONLINE, Facts(online_since=1), "Seen for the first time."),
         (Reason.ONLINE, Facts(online_since=1, drops=4, held=1, lost=0), "Steady again after 4 drop-outs."),
-        (Reason.OFFLINE, Facts(cause="status", offline_since=1), "and never heard before"),
+        (Reason.OFFLINE, Facts(cause="status", offline_since=1), "since when is not known"),
         (Reason.OFFLINE, Facts(cause="silence", offline_since=1), "Neither an event nor a status"),
     ],
 )

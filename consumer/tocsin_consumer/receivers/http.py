@@ -9,8 +9,8 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -69,21 +69,18 @@ class _Timed:
         Raises:
             TimeoutError: it is too late. The socket is shut then, which ends whatever waits for it.
         """
-        late = threading.Event()
-        timer = threading.Timer(self.timeout, _shut, [self.sock, late])  # type: ignore[attr-defined]
-        timer.daemon = True
-        timer.start()
-        try:
-            answer = super().getresponse()  # type: ignore[misc]
-        except (OSError, http.client.HTTPException) as error:
-            if late.is_set():
-                raise TimeoutError from error
-            raise
-        finally:
-            timer.cancel()
+        connected = self.sock  # type: ignore[attr-defined] # a connection that is to be closed lets go of it
+        with _shut_after(self.timeout, connected) as late:  # type: ignore[attr-defined]
+            try:
+                answer = super().getresponse()  # type: ignore[misc]
+            except (OSError, http.client.HTTPException) as error:
+                if late.is_set():
+                    raise TimeoutError from error
+                raise
         if late.is_set():  # a head that breaks off looks like a whole one
             answer.close()
             raise TimeoutError
+        answer.connected = connected
         return answer
 
 
@@ -183,10 +180,13 @@ class Webhook:
         """Return the body up to the limit and the timeout.
 
         Where it breaks off, the rest is missing: the status is known by then, and sending again is no remedy.
+        One call may read for ever, such as for the size of a chunk; so the socket is shut at the timeout.
         """
-        deadline = self._clock() + self._timeout.total_seconds()
+        seconds = self._timeout.total_seconds()
+        deadline = self._clock() + seconds
         body = bytearray()
-        with suppress(urllib3.exceptions.HTTPError, OSError):
+        connected = getattr(response.raw, "connected", None)
+        with suppress(urllib3.exceptions.HTTPError, OSError), _shut_after(seconds, connected):
             while len(body) < _ANSWER_LIMIT and self._clock() < deadline:
                 chunk = response.raw.read1(_CHUNK, decode_content=True)
                 if not chunk:
@@ -202,11 +202,25 @@ def _session() -> requests.Session:
     return session
 
 
-def _shut(connected: socket.socket, late: threading.Event) -> None:
+@contextmanager
+def _shut_after(seconds: float, connected: socket.socket | None) -> Iterator[threading.Event]:
+    """Shut a socket, if there is one, once what is done within takes longer; the event is set then."""
+    late = threading.Event()
+    timer = threading.Timer(seconds, _shut, [connected, late])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield late
+    finally:
+        timer.cancel()
+
+
+def _shut(connected: socket.socket | None, late: threading.Event) -> None:
     """Let who reads from a socket read no more, and know why; it may have been closed by now."""
     late.set()
-    with suppress(OSError):
-        connected.shutdown(socket.SHUT_RDWR)
+    if connected is not None:
+        with suppress(OSError):
+            connected.shutdown(socket.SHUT_RDWR)
 
 
 def check_status(answer: Answer, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:

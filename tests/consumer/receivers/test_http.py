@@ -108,6 +108,18 @@ def test_a_body_that_trickles_in_is_cut_at_the_timeout() -> None:
     assert time.monotonic() - started < 3
 
 
+@pytest.mark.parametrize(
+    ("start", "more"), [(b"", b"0"), (b"1;", b"x"), (b"7\r\nso far \r\n", b"0"), (b"0\r\n", b"X-Slow: 1\r\n")]
+)
+@pytest.mark.parametrize("header", [b"", b"Connection: close\r\n"])
+def test_a_chunked_body_that_trickles_in_is_cut_at_the_timeout(start: bytes, more: bytes, header: bytes) -> None:
+    started = time.monotonic()
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n" + header + b"\r\n"
+    with trickling(head + start, more=more) as url:
+        assert _send(url, timeout_seconds=0.3).status == 200
+        assert time.monotonic() - started < 3
+
+
 @pytest.mark.parametrize("start", [b"", b"HTTP/1.1 2", b"HTTP/1.1 200 OK\r\nX-Slow: "])
 def test_the_head_of_an_answer_that_trickles_in_is_no_answer_in_time(start: bytes) -> None:
     started = time.monotonic()
