@@ -79,9 +79,13 @@ class Database:
         self.on_damage: Callable[[], None] = lambda: None
         self._connection = _open(path, now=now, lock_seconds=lock_seconds)
         self._on_rollback: list[Callable[[], None]] = []
+        self._are_sums_stale = False
 
     def on_rollback(self, recount: Callable[[], None]) -> None:
-        """Call `recount`, now and whenever a transaction came to nothing, for who keeps sums in memory."""
+        """Call `recount`, now and whenever a transaction came to nothing, for who keeps sums in memory.
+
+        It runs within a transaction; if it fails after a rollback, it runs again before the next transaction.
+        """
         self._on_rollback.append(recount)
         recount()
 
@@ -98,6 +102,8 @@ class Database:
                 yield self._connection
                 return
             try:
+                if self._are_sums_stale:
+                    self._recount()
                 with self._committing():
                     yield self._connection
             except sqlite3.Error as error:
@@ -118,10 +124,25 @@ class Database:
             self._note_recovery()
 
     def _roll_back(self) -> None:
+        """End what came to nothing; the error that the caller hears of is the one that brought it about."""
+        self._end()
+        self._are_sums_stale = True
+        with suppress(sqlite3.Error):  # tried again before the next transaction, which fails if this still does
+            self._recount()
+
+    def _recount(self) -> None:
+        """Let who keeps sums read them anew, in a transaction that nothing else is called for."""
+        try:
+            self._connection.execute("BEGIN")
+            for recount in self._on_rollback:
+                recount()
+            self._are_sums_stale = False
+        finally:
+            self._end()
+
+    def _end(self) -> None:
         if self._connection.in_transaction:  # if not, SQLite itself has: a full disk does that
             self._connection.execute("ROLLBACK")
-        for recount in self._on_rollback:
-            recount()
 
     def _note_trouble(self, error: sqlite3.Error) -> None:
         """Say once that nothing can be written."""

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from tocsin_producer.checkpoint import Checkpoint
 from tocsin_producer.database import Database, later_boot, next_boot
 from tocsin_producer.errors import StateError
+from tocsin_producer.outbox import Message, Outbox
 
 
 def test_a_boot_is_higher_than_every_earlier_one_even_when_the_clock_goes_back(tmp_path: Path) -> None:
@@ -82,6 +84,56 @@ def test_a_file_that_turns_out_to_be_damaged_is_reported_for_a_new_start_to_mend
 def look_at_everything(database: Database) -> None:
     with database.transaction() as connection:
         connection.execute("SELECT SUM(LENGTH(name)) FROM numbers").fetchone()
+
+
+def test_damage_to_what_sums_are_kept_of_is_reported_too(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    database = Database(path)
+    outbox = Outbox(database, max_messages=5000, max_bytes=8 * 1024**2)
+    Checkpoint(database)
+    with database.transaction():
+        for number in range(2000):
+            outbox.put(message(f"uid-{number}"))
+    for pragma in ("wal_checkpoint(TRUNCATE)", "shrink_memory"):
+        database._connection.execute(f"PRAGMA {pragma}")
+    content = path.read_bytes()
+    path.write_bytes(content[: 3 * 4096] + b"\xff" * (len(content) - 3 * 4096))
+    damage: list[None] = []
+    database.on_damage = lambda: damage.append(None)
+    for look in (lambda: outbox.put(message("late")), lambda: outbox.take(2000), outbox.oldest_seconds):
+        with pytest.raises(StateError, match="the state file is damaged"):
+            look()
+    assert len(damage) == 3
+    database.close()
+
+
+def message(uid: str) -> Message:
+    return Message(uid, 1, 1, "a/topic", "x" * 600)
+
+
+def test_sums_that_could_not_be_read_after_a_rollback_are_read_before_the_next_transaction() -> None:
+    database = Database(None)
+    sums: list[int] = []
+
+    def recount() -> None:
+        sums.append(database.number("n"))
+        if len(sums) == 2:
+            raise sqlite3.OperationalError("disk I/O error")
+
+    database.on_rollback(recount)
+    with pytest.raises(ValueError, match="what went wrong"):
+        keep_and_fail(database)
+    assert sums == [0, 0]
+    database.keep_number("n", 8)
+    assert sums == [0, 0, 0]
+    database.keep_number("n", 9)
+    assert sums == [0, 0, 0]
+
+
+def keep_and_fail(database: Database) -> None:
+    with database.transaction():
+        database.keep_number("n", 7)
+        raise ValueError("what went wrong")
 
 
 def test_what_cannot_be_written_is_said_once_and_so_is_that_it_can_again(
