@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tocsin_producer.checkpoint import Checkpoint
-from tocsin_producer.database import Database, later_boot, next_boot
+from tocsin_producer.database import BOOT_LIMIT, Database, later_boot, next_boot
 from tocsin_producer.errors import StateError
 from tocsin_producer.outbox import Message, Outbox
 
@@ -166,6 +166,33 @@ def test_a_later_boot_is_kept_if_it_can_be_and_used_if_it_cannot(tmp_path: Path)
         connection.execute("DROP TRIGGER full")
     assert next_boot(database) == 5_000_000_002
     database.close()
+
+
+def test_no_boot_is_higher_than_the_limit_whatever_was_found_or_kept() -> None:
+    database = Database(None)
+    assert later_boot(database, BOOT_LIMIT - 1) == BOOT_LIMIT
+    assert next_boot(database) == BOOT_LIMIT
+    assert later_boot(database, 2**63 - 2) == BOOT_LIMIT
+    database.keep_number("boot", 2**63 - 1)
+    assert next_boot(database) == BOOT_LIMIT
+
+
+def test_a_file_that_can_be_neither_used_nor_set_aside_is_an_error_that_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    path.write_bytes(b"not a database at all")
+    path.with_name("state.db.unusable-99").mkdir()
+    with pytest.raises(StateError, match=r"state.db cannot be used \(.*\), and not be set aside: Is a directory"):
+        Database(path, now=lambda: 99.0)
+
+
+def test_of_what_was_set_aside_the_latest_two_are_kept_even_when_the_clock_goes_back(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    for second in (9, 10, 11, 5):
+        path.write_bytes(b"not a database at all")
+        path.with_name("state.db-wal").write_bytes(b"its log")
+        Database(path, now=lambda second=second: second).close()  # type: ignore[misc]
+    aside = sorted(file.name.removeprefix("state.db.unusable-") for file in tmp_path.glob("*.unusable-*"))
+    assert aside == ["11", "11-wal", "5", "5-wal"]
 
 
 def test_a_database_of_another_version_is_set_aside(tmp_path: Path) -> None:
