@@ -49,7 +49,12 @@ _PRAGMAS: Final = (
 )
 #: How long a predecessor may take to let go of the file.
 _LOCK_SECONDS: Final = 10.0
+#: No boot is higher: every reader of JSON keeps it exactly (RFC 8259, section 6), and SQLite takes far more.
+BOOT_LIMIT: Final = 2**53
+#: How many databases that were set aside are kept.
+_ASIDE_KEPT: Final = 2
 _HEADER: Final = b"SQLite format 3\0"
+_LOGS: Final = ("-wal", "-shm")
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
@@ -79,9 +84,13 @@ class Database:
         self.on_damage: Callable[[], None] = lambda: None
         self._connection = _open(path, now=now, lock_seconds=lock_seconds)
         self._on_rollback: list[Callable[[], None]] = []
+        self._are_sums_stale = False
 
     def on_rollback(self, recount: Callable[[], None]) -> None:
-        """Call `recount`, now and whenever a transaction came to nothing, for who keeps sums in memory."""
+        """Call `recount`, now and whenever a transaction came to nothing, for who keeps sums in memory.
+
+        It runs within a transaction; if it fails after a rollback, it runs again before the next transaction.
+        """
         self._on_rollback.append(recount)
         recount()
 
@@ -98,6 +107,8 @@ class Database:
                 yield self._connection
                 return
             try:
+                if self._are_sums_stale:
+                    self._recount()
                 with self._committing():
                     yield self._connection
             except sqlite3.Error as error:
@@ -118,10 +129,25 @@ class Database:
             self._note_recovery()
 
     def _roll_back(self) -> None:
+        """End what came to nothing; the error that the caller hears of is the one that brought it about."""
+        self._end()
+        self._are_sums_stale = True
+        with suppress(sqlite3.Error):  # tried again before the next transaction, which fails if this still does
+            self._recount()
+
+    def _recount(self) -> None:
+        """Let who keeps sums read them anew, in a transaction that nothing else is called for."""
+        try:
+            self._connection.execute("BEGIN")
+            for recount in self._on_rollback:
+                recount()
+            self._are_sums_stale = False
+        finally:
+            self._end()
+
+    def _end(self) -> None:
         if self._connection.in_transaction:  # if not, SQLite itself has: a full disk does that
             self._connection.execute("ROLLBACK")
-        for recount in self._on_rollback:
-            recount()
 
     def _note_trouble(self, error: sqlite3.Error) -> None:
         """Say once that nothing can be written."""
@@ -159,17 +185,22 @@ def next_boot(database: Database, *, now: Callable[[], float] = time.time) -> in
 
     It is the clock's, unless an earlier one was as high: clocks of small boards start in the past. Without state
     such a clock gives too low a number; then the link finds the earlier one at the broker, see `later_boot`.
+    It is never higher than `BOOT_LIMIT`: there boots repeat.
     """
-    boot = max(database.number("boot") + 1, int(now()))
+    boot = min(max(database.number("boot") + 1, int(now())), BOOT_LIMIT)
     database.keep_number("boot", boot)
     return boot
 
 
 def later_boot(database: Database, than: int) -> int:
-    """Return a number that is higher than `than`, and keep it if that is possible: this boot can do without."""
+    """Return a number that is higher than `than`, and keep it if that is possible: this boot can do without.
+
+    `than` is lower than `BOOT_LIMIT`; what claims to be a later boot than that is none.
+    """
+    boot = min(than + 1, BOOT_LIMIT)
     with suppress(sqlite3.Error, StateError):
-        database.keep_number("boot", than + 1)
-    return than + 1
+        database.keep_number("boot", boot)
+    return boot
 
 
 def _open(path: Path | None, *, now: Callable[[], float], lock_seconds: float) -> sqlite3.Connection:
@@ -177,16 +208,29 @@ def _open(path: Path | None, *, now: Callable[[], float], lock_seconds: float) -
         return _connect(":memory:", lock_seconds)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _check_header(path)
-        return _connect(str(path), lock_seconds)
+        return _open_file(path, now=now, lock_seconds=lock_seconds)
     except sqlite3.OperationalError as error:
         raise StateError(f"cannot open {path}: {_explain(error)}") from error
     except OSError as error:
         raise StateError(f"cannot open {path}: {error.strerror}") from error
+
+
+def _open_file(path: Path, *, now: Callable[[], float], lock_seconds: float) -> sqlite3.Connection:
+    """Open a database; a file that is no usable one is set aside, and the database begun anew."""
+    try:
+        _check_header(path)
+        return _connect(str(path), lock_seconds)
+    except sqlite3.OperationalError:
+        raise
     except sqlite3.DatabaseError as error:
         aside = path.with_name(f"{path.name}.unusable-{int(now())}")
+        try:
+            _set_aside(path, aside)
+        except OSError as obstacle:
+            raise StateError(
+                f"{path} cannot be used ({error}), and not be set aside: {obstacle.strerror}"
+            ) from obstacle
         _log.error("%s cannot be used (%s); set aside as %s and begun anew", path, error, aside.name)
-        _set_aside(path, aside)
         return _connect(str(path), lock_seconds)
 
 
@@ -227,7 +271,17 @@ def _prepare(connection: sqlite3.Connection) -> None:
 
 def _set_aside(path: Path, aside: Path) -> None:
     """Rename a database and its log; what was committed last may be in the log alone."""
+    _forget_asides(path, keep=_ASIDE_KEPT - 1)
     path.rename(aside)
-    for suffix in ("-wal", "-shm"):
+    for suffix in _LOGS:
         with suppress(FileNotFoundError):
             path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
+
+
+def _forget_asides(path: Path, *, keep: int) -> None:
+    """Delete what was set aside before, but for the latest `keep`: they must not fill the disk."""
+    prefix = f"{path.name}.unusable-"
+    times = (file.name.removeprefix(prefix) for file in path.parent.iterdir() if file.name.startswith(prefix))
+    for time_aside in sorted((int(text) for text in times if text.isdecimal()), reverse=True)[keep:]:
+        for suffix in ("", *_LOGS):
+            path.with_name(f"{prefix}{time_aside}{suffix}").unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 `http.server` with its threads takes over a megabyte more than this, in a process that has to stay small.
 """
 
+import errno
 import logging
 import selectors
 import socket
@@ -23,6 +24,9 @@ REQUEST_SECONDS: Final = 5.0
 MAX_CONNECTIONS: Final = 16
 _HEAD_LIMIT: Final = 4096
 _LOOK_SECONDS: Final = 1.0
+#: There are too many open files: how long to let be before looking again, while whoever waits is not served.
+_NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_NO_ROOM_SECONDS: Final = 0.2
 _PHRASES: Final = {
     200: "OK",
     400: "Bad Request",
@@ -141,8 +145,8 @@ class ProbeServer:
         for key, _ in self._selector.select(timeout):
             if key.fileobj is self._listener:
                 self._accept()
-            else:
-                self._serve(self._clients[key.fd])
+            elif (client := self._clients.get(key.fd)) is not None and client.sock is key.fileobj:
+                self._serve(client)  # if not, it had to go for one that was accepted in the same round
         now = self._clock()
         for client in [client for client in self._clients.values() if client.until <= now]:
             self._drop(client)
@@ -150,7 +154,9 @@ class ProbeServer:
     def _accept(self) -> None:
         try:
             sock, _ = self._listener.accept()
-        except OSError:  # gone again, or there are too many open files
+        except OSError as error:
+            if error.errno in _NO_ROOM:  # it stays in the backlog, and would wake us again at once
+                self._closing.wait(_NO_ROOM_SECONDS)
             return
         sock.setblocking(False)  # noqa: FBT003 - the function has no keywords
         if len(self._clients) >= MAX_CONNECTIONS:

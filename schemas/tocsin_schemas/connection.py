@@ -23,7 +23,7 @@ from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties, VariableByteIntegers
 
-from tocsin_schemas.dial import Attempt, Broker, drain, explain, open_socket, wait
+from tocsin_schemas.dial import Attempt, Broker, drain, explain, look_up, open_socket, wait
 from tocsin_schemas.handler import Handler, Received, Will
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Connection:
             **_session_options(broker, receive_maximum) if self.speaks_5 else {},
         )
 
-    def _make_client(self, will: Will | None, protocol: int) -> mqtt.Client:
+    def _make_client(self, will: Will | None, protocol: int) -> "_Client":
         client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._broker.client_id,
@@ -97,7 +97,7 @@ class Connection:
             reconnect_on_failure=False,
             manual_ack=True,
         )
-        client.aim(self._broker, self._broker.tls_context() if self._broker.tls else None)
+        client.aim(self._broker, self._broker.tls_context() if self._broker.tls else None, self._dropped)
         client.max_inflight_messages_set(0)  # the window is the handler's
         client.username_pw_set(self._broker.username, self._broker.read_password())
         if will is not None:
@@ -182,7 +182,7 @@ class Connection:
         attempt.start()
         try:
             while not attempt.result():
-                readable, _ = wait([wakeup, attempt.finished], [], _time_left(stop, deadline))
+                readable, _ = wait([wakeup, attempt.finished], [], _time_left(stop, deadline, self._client.whom))
                 if wakeup in readable:
                     drain(wakeup)
         except (OSError, ValueError) as error:  # ValueError: a host name or a WebSocket answer out of form
@@ -298,12 +298,26 @@ class Connection:
 class _Client(mqtt.Client):
     """A paho client on a socket that is ours to open: paho leaves one open when a handshake on it fails."""
 
-    def aim(self, broker: Broker, context: ssl.SSLContext | None) -> None:
-        """Say where `reconnect` shall connect to, and whether with TLS."""
-        self._target, self._context = broker, context
+    #: Whose answer is waited for, if not the broker's.
+    whom = ""
+
+    def aim(self, broker: Broker, context: ssl.SSLContext | None, given_up: threading.Event) -> None:
+        """Say where `reconnect` shall connect to, whether with TLS, and what tells that nobody waits for it."""
+        self._target, self._context, self._given_up = broker, context, given_up
 
     def _create_socket(self) -> Any:
-        sock = open_socket(self._target, self._context)
+        """Return a socket for CONNECT, which must not go out late: it would end the connection made since."""
+        sock = self._open()
+        if self._given_up.is_set():
+            sock.close()
+            raise ConnectionAbortedError
+        return sock
+
+    def _open(self) -> Any:
+        self.whom = " from DNS"
+        addresses = look_up(self._target)
+        self.whom = ""
+        sock = open_socket(self._target, addresses, self._context)
         if self._target.websocket_path is None:
             return sock
         try:
@@ -320,15 +334,15 @@ class _Client(mqtt.Client):
             raise
 
 
-def _time_left(stop: threading.Event, deadline: float) -> float:
-    """Return the seconds until `deadline`.
+def _time_left(stop: threading.Event, deadline: float, whom: str = "") -> float:
+    """Return the seconds until `deadline`, by which `whom` (the broker, if empty) has to answer.
 
     Raises:
         ConnectionLostError: there are none, or we are to stop.
     """
     left = deadline - time.monotonic()
     if stop.is_set() or left <= 0:
-        raise ConnectionLostError("stopped while connecting" if stop.is_set() else "no answer in time")
+        raise ConnectionLostError("stopped while connecting" if stop.is_set() else f"no answer in time{whom}")
     return left
 
 

@@ -7,6 +7,7 @@ import selectors
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ from tocsin_schemas.secret import read_secret
 
 #: How long data may stay unacknowledged before the kernel gives the connection up (RFC 5482).
 USER_TIMEOUT_SECONDS: Final = 30
+
+#: Of which family it is, and what `connect` takes.
+Address = tuple[socket.AddressFamily, Any]
 
 #: poll where the system has it: select knows no descriptor above 1023.
 _Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
@@ -85,15 +89,26 @@ def _reason(error: OSError | ValueError) -> str:
     return error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error)
 
 
-def open_socket(broker: Broker, context: ssl.SSLContext | None) -> socket.socket:
+def look_up(broker: Broker) -> list[Address]:
+    """Return the addresses of the broker; there is no limit to how long DNS takes.
+
+    Raises:
+        OSError: it has none.
+        ValueError: the host is not a host's name.
+    """
+    found = socket.getaddrinfo(broker.host, broker.port, type=socket.SOCK_STREAM)
+    return [(family, address) for family, _, _, _, address in found]
+
+
+def open_socket(broker: Broker, addresses: list[Address], context: ssl.SSLContext | None) -> socket.socket:
     """Return a socket on which MQTT or WebSockets can begin; one on which TLS cannot is closed.
 
     Raises:
         OSError: nobody is there, or the TLS handshake fails.
-        ValueError: the host is not a host's name.
     """
-    sock = socket.create_connection((broker.host, broker.port), timeout=broker.connect_timeout_seconds)
+    sock = reach(addresses, within_seconds=broker.connect_timeout_seconds)
     try:
+        sock.settimeout(broker.connect_timeout_seconds)
         _tune(sock)
         return sock if context is None else context.wrap_socket(sock, server_hostname=broker.host)
     except ConnectionError as error:
@@ -102,6 +117,41 @@ def open_socket(broker: Broker, context: ssl.SSLContext | None) -> socket.socket
     except BaseException:
         sock.close()
         raise
+
+
+def reach(
+    addresses: list[Address],
+    *,
+    within_seconds: float,
+    clock: Callable[[], float] = time.monotonic,
+) -> socket.socket:
+    """Return a connection to the first address that answers.
+
+    One that swallows what is sent to it, as IPv6 does on many a mobile network, must not use up the time of those
+    after it: each gets an equal part of what is left.
+
+    Raises:
+        OSError: none answers; it is the error of the last one.
+    """
+    deadline = clock() + within_seconds
+    for left in range(len(addresses), 1, -1):
+        with suppress(OSError):  # the last one's tells more than that of a family that is not there
+            return _connect(addresses[-left], (deadline - clock()) / left)
+    return _connect(addresses[-1], deadline - clock())
+
+
+def _connect(address: Address, seconds: float) -> socket.socket:
+    if seconds <= 0:
+        raise TimeoutError
+    family, where = address
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(seconds)
+        sock.connect(where)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _tune(sock: socket.socket) -> None:

@@ -1,9 +1,10 @@
+import errno
 import http.client
 import logging
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 
 import pytest
 
@@ -116,6 +117,41 @@ def test_more_clients_than_there_is_room_for_cut_off_the_oldest(server: ProbeSer
     assert read_all(crowd[0]) == b""
     for sock in crowd:
         sock.close()
+
+
+def test_a_client_that_speaks_in_the_round_in_which_it_has_to_go_breaks_nothing() -> None:
+    server = ProbeServer("127.0.0.1:0", PAGES)
+    with ExitStack() as stack:
+        crowd = []
+        for _ in range(MAX_CONNECTIONS):
+            crowd.append(stack.enter_context(connect(server)))
+            server.step(5)
+        crowd[0].sendall(b"GET")
+        stack.enter_context(connect(server))
+        until(lambda: len(server._selector.select(0)) == 2)
+        server.step(5)
+        assert len(server._clients) == MAX_CONNECTIONS
+        assert read_all(crowd[0]) == b""
+    server.start()
+    server.close()
+
+
+def test_a_client_for_which_no_file_can_be_opened_is_not_asked_for_again_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = ProbeServer("127.0.0.1:0", PAGES)
+    pauses: list[float | None] = []
+    monkeypatch.setattr(server._closing, "wait", pauses.append)
+    with connect(server), monkeypatch.context() as patch:
+        patch.setattr(socket.socket, "accept", refuse)
+        server.step(5)
+        assert pauses == [probes._NO_ROOM_SECONDS]
+    server.start()
+    server.close()
+
+
+def refuse(_listener: socket.socket) -> None:
+    raise OSError(errno.EMFILE, "Too many open files")
 
 
 def test_a_client_that_goes_away_in_the_middle_of_its_answer_breaks_nothing(server: ProbeServer) -> None:
