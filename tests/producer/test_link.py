@@ -206,7 +206,31 @@ def test_a_refused_message_keeps_its_number_so_that_no_loss_shows_which_is_none(
     bench.answer(2, "Quota exceeded")
     bench.time += 120
     bench.turn()
+    bench.answer(3)
+    bench.turn()
     assert [event["seq"] for event in bench.fake.events()] == [1, 2, 1, 2]
+
+
+def test_one_that_is_refused_for_ever_leaves_no_gap_in_the_numbers_of_what_is_taken() -> None:
+    bench = Bench()
+    bench.put("denied", "a", "b")
+    bench.turn()
+    bench.answer(1, "Not authorized")
+    bench.answer(2)
+    bench.answer(3)
+    bench.put("c", "d")
+    bench.time += 1
+    assert bench.turn() == ["c", "d"]
+    bench.answer(4)
+    bench.answer(5)
+    bench.time += PAUSES_SECONDS[1]
+    assert bench.turn() == ["denied"]
+    taken = [event["seq"] for event in bench.fake.events() if event["uid"] != "denied"]
+    assert sorted(taken) == [1, 2, 3, 4]
+    bench.answer(6, "Not authorized")
+    bench.put("e")
+    assert bench.turn() == ["e"]
+    assert bench.fake.events()[-1]["seq"] == 5
 
 
 def test_an_acknowledgement_of_an_earlier_connection_means_nothing() -> None:
@@ -232,17 +256,97 @@ def test_a_refused_message_waits_and_goes_out_again_later(caplog: pytest.LogCapt
     assert (bench.outbox.waiting, bench.link.counters.refused, bench.link.counters.published) == (0, 1, 1)
 
 
+def test_a_window_full_of_messages_that_the_broker_refuses_for_ever_keeps_no_others_back() -> None:
+    bench = Bench()
+    denied = [f"denied-{number:02}" for number in range(WINDOW)]
+    bench.put(*denied, "allowed")
+    assert bench.turn() == denied
+    for mid in range(1, WINDOW + 1):
+        bench.answer(mid, "Not authorized")
+    bench.time += 1  # the first step of the pauses, however many there were in the burst
+    assert bench.turn() == ["allowed"]
+    bench.answer(WINDOW + 1)
+    bench.time += PAUSES_SECONDS[1]
+    assert bench.turn() == denied[:1]
+
+
+def test_what_is_refused_again_after_it_was_held_back_makes_nothing_else_wait() -> None:
+    bench = Bench()
+    bench.put("denied")
+    for mid in range(1, len(PAUSES_SECONDS)):
+        assert bench.turn() == ["denied"]
+        bench.answer(mid, "Not authorized")
+        bench.time += PAUSES_SECONDS[mid]
+    assert bench.turn() == ["denied"]
+    bench.answer(len(PAUSES_SECONDS), "Not authorized")
+    bench.put("a")
+    assert bench.turn() == ["a"]
+    assert (bench.outbox.lost, bench.link.counters.refused) == (0, len(PAUSES_SECONDS))
+
+
+def refused_in_a_row(bench: Bench, *uids: str) -> None:
+    for uid in uids:
+        bench.put(uid)
+        assert bench.turn() == [uid]
+        bench.answer(len(bench.fake.published), "Quota exceeded")
+        assert bench.turn() == []
+        bench.time += 2 ** uids.index(uid)
+
+
 def test_a_streak_of_refusals_warns_once_and_slows_down(caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench()
-    bench.put("a")
-    for mid in range(1, 5):
-        bench.time += 100
-        assert bench.turn() == ["a"]
-        with caplog.at_level(logging.WARNING):
-            bench.answer(mid, "Quota exceeded")
-    assert caplog.text.count("Quota exceeded") == 1
-    bench.time += 3
+    refused_in_a_row(bench, "a", "b", "c")
+    bench.put("d")
+    assert bench.turn() == ["d"]
+    bench.answer(4, "Quota exceeded")
+    bench.put("e")
+    bench.time += 3.9  # the pause is at least half of 8 seconds
     assert bench.turn() == []
+    assert caplog.text.count("Quota exceeded") == 1
+
+
+def test_a_message_that_is_taken_ends_the_streak_of_refusals() -> None:
+    bench = Bench()
+    refused_in_a_row(bench, "a", "b", "c")
+    bench.put("d")
+    bench.turn()
+    bench.answer(4)
+    refused_in_a_row(bench, "e")
+    bench.put("f")
+    assert bench.turn() == ["f"]
+
+
+@pytest.mark.parametrize("refusal", ["Topic name invalid", "Packet too large", "Payload format invalid"])
+def test_a_message_that_the_broker_will_never_take_is_given_up_and_counted(
+    refusal: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench()
+    bench.put("a")
+    bench.turn()
+    bench.answer(1, refusal)
+    assert (dict(bench.outbox.losses), bench.outbox.waiting) == ({"room": 0, "size": 1}, 0)
+    assert (bench.link.refusal, bench.link.counters.refused) == (None, 1)
+    assert f"gave up t: refused by the broker: {refusal}" in caplog.text
+
+
+def test_as_long_as_something_is_refused_it_can_be_seen_what_and_why() -> None:
+    bench = Bench()
+    bench.connect()
+    bench.answer(1, "Quota exceeded")
+    assert bench.link.refusal == "the status: Quota exceeded"
+    bench.time += RETELL_SECONDS
+    bench.turn()
+    bench.answer(2)
+    assert bench.link.refusal is None
+    bench.put("a", "b")
+    bench.turn()
+    bench.answer(3, "Not authorized")
+    bench.answer(4)
+    assert bench.link.refusal == "1 of the events that wait: Not authorized"
+    bench.time += PAUSES_SECONDS[1]
+    bench.turn()
+    bench.answer(5)
+    assert bench.link.refusal is None
 
 
 def test_a_message_that_mqtt_cannot_carry_is_given_up_and_told() -> None:
@@ -550,6 +654,18 @@ def test_while_the_state_cannot_be_written_nothing_more_is_handed_over() -> None
     bench.time += 1
     assert bench.turn() == ["b"]
     assert bench.outbox.waiting == 1
+
+
+def test_one_that_cannot_be_given_up_just_now_keeps_no_others_back_and_is_given_up_later() -> None:
+    bench = Bench()
+    bench.outbox.put(Message("x", 1, 1, "impossible", "{}"))
+    bench.put("a")
+    with full(bench.outbox):
+        assert bench.turn() == ["a"]
+    assert bench.outbox.lost == 0
+    bench.time += STATE_PAUSE_SECONDS
+    bench.turn()
+    assert bench.outbox.lost == 1
 
 
 @contextmanager
