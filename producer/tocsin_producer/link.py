@@ -175,6 +175,8 @@ class Link:
             return
         self._can_look, self._looks_in_vain = True, False
         found = Standing.read(message.payload)
+        if self._rivalry.has_told and not message.retained and found != Standing(self.status.boot, online=True):
+            self.status.note_overwritten()
         if found is not None:
             self._heed(self._rivalry.judge(found, retained=message.retained), found.boot)
         if self._look_until is not None and message.retained and not self._is_leaving:

@@ -18,7 +18,7 @@ from tocsin_producer.link import (
     Link,
 )
 from tocsin_producer.outbox import Message, Outbox
-from tocsin_producer.status import RETELL_SECONDS, OwnStatus
+from tocsin_producer.status import OVERWRITTEN_PAUSE_SECONDS, RETELL_SECONDS, OwnStatus
 from tocsin_producer.suspects import LARGE_STREAK, PAUSES_SECONDS
 from tocsin_schemas.session import Connection, Received
 
@@ -611,6 +611,30 @@ def test_while_it_is_connected_it_tells_its_status_again_every_hour() -> None:
         assert rest <= RETELL_SECONDS
         bench.time += rest
     assert len(bench.fake.statuses()) == 5
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"nonsense", b'{"boot":17,"state":"offline"}', b'{"boot":16,"state":"offline"}'],
+    ids=["removed", "nonsense", "our own will", "that of an earlier boot"],
+)
+def test_a_status_that_was_removed_or_overwritten_is_told_again_soon(payload: bytes) -> None:
+    bench = Bench()
+    bench.connect()
+    bench.tell()
+    bench.link.on_message(bench.connection, Received(STATUS, payload, 0, retained=False))
+    assert bench.link.on_turn(bench.connection) == OVERWRITTEN_PAUSE_SECONDS
+    bench.time += OVERWRITTEN_PAUSE_SECONDS
+    bench.turn()
+    assert [status["state"] for status in bench.fake.statuses()] == ["online", "online"]
+
+
+def test_its_own_status_that_comes_back_and_one_found_at_a_look_are_no_reason_to_tell_it_again() -> None:
+    bench = told()
+    bench.find(17, "offline")
+    bench.tell()
+    bench.find(17, retained=False)
+    assert (bench.link.on_turn(bench.connection) or 0) > OVERWRITTEN_PAUSE_SECONDS
 
 
 def hangs_up_on(bench: Bench, poison: str, arrived: set[str]) -> bool:
