@@ -637,6 +637,53 @@ def test_its_own_status_that_comes_back_and_one_found_at_a_look_are_no_reason_to
     assert (bench.link.on_turn(bench.connection) or 0) > OVERWRITTEN_PAUSE_SECONDS
 
 
+def test_a_break_that_we_make_ourselves_makes_nothing_suspect() -> None:
+    bench = Bench()
+    bench.put("a", "b")
+    for boot in range(17, 17 + LARGE_STREAK):
+        bench.connect()
+        bench.tell()
+        assert bench.turn() == ["a", "b"]
+        bench.find(boot + 1, retained=False)
+        assert bench.link.superseded_by == boot + 1
+        bench.link.on_disconnected("stopped")
+        bench.link.begin_boot(boot + 1)
+    bench.connect()
+    bench.tell()
+    assert bench.turn() == ["a", "b"]
+
+
+def test_the_numbers_of_a_later_boot_begin_anew() -> None:
+    bench = Bench()
+    bench.put("a", "b")
+    bench.turn()
+    bench.answer(1)
+    bench.answer(2)
+    bench.time += SETTLE_SECONDS
+    bench.turn()
+    bench.link.on_disconnected("stopped")
+    bench.link.begin_boot(18)
+    bench.connect()
+    bench.tell()
+    bench.put("c")
+    bench.turn()
+    assert [(event["boot"], event["seq"]) for event in bench.fake.events()] == [(18, 1)]
+
+
+def test_a_broker_that_hangs_up_on_every_event_makes_us_give_up_none() -> None:
+    bench = Bench()
+    bench.put("a", "b", "c")
+    while bench.time < 24 * 3600:
+        bench.connect()
+        bench.tell()
+        while not (bench.turn() or bench.fake.events()):
+            bench.time += max(0.1, bench.link.on_turn(bench.connection) or 0)
+            bench.tell()
+        bench.link.on_disconnected("closed without a word")
+        bench.time += 1
+    assert (bench.outbox.lost, bench.outbox.waiting) == (0, 3)
+
+
 def hangs_up_on(bench: Bench, poison: str, arrived: set[str]) -> bool:
     """Be a broker that acknowledges all there is up to one Event, on which it hangs up."""
     for mid, (topic, payload, _) in enumerate(bench.fake.published, start=1):
