@@ -90,6 +90,8 @@ class Health:
         ]
         if not self.link.is_connected:
             reasons.append(self._standing() or f"no connection to the broker: {self._trouble()}")
+        elif (refusal := self.link.refusal) is not None:
+            reasons.append(f"the broker refuses {refusal}")
         if self.database.trouble is not None:
             reasons.append(f"the state cannot be written: {self.database.trouble}")
         return reasons

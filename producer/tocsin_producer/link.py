@@ -5,7 +5,6 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Final
@@ -31,6 +30,8 @@ LOOK_SECONDS: Final = 5.0
 FIRST_LOOK_SECONDS: Final = 1.0
 #: When the state cannot be written, it is tried again after this time.
 STATE_PAUSE_SECONDS: Final = 10.0
+#: What a broker says that will not take this very message, ever (MQTT 5: 0x90, 0x95 and 0x99).
+HOPELESS: Final = frozenset({"Topic name invalid", "Packet too large", "Payload format invalid"})
 
 
 @dataclass(slots=True)
@@ -50,10 +51,11 @@ class LinkCounters:
 
 @dataclass(slots=True)
 class _Sent:
-    """A message that was handed over, its number, and when the broker acknowledged it."""
+    """A message that was handed over, its number, after how many refusals, and when the broker acknowledged it."""
 
     message: Message
     seq: int
+    refusals: int
     acknowledged_at: float = 0.0
 
 
@@ -85,9 +87,12 @@ class Link:
         self._statuses: set[int] = set()
         self._settling: deque[_Sent] = deque()
         self._suspects = Suspects(clock)
+        #: How many bursts in a row ended in a refusal.
         self._refusals = 0
+        self._status_refusal: str | None = None
         self._unheard_streak = 0
-        self._resume_at = self._settle_at = 0.0
+        #: Nothing is handed over and nothing settled before this time.
+        self._not_before = 0.0
         self._rivalry = Rivalry(status.boot)
         self._has_warned = False
         self._look_until: float | None = None
@@ -147,9 +152,21 @@ class Link:
     def _note_break(self, oldest: Message, *, alone: bool) -> None:
         """Suspect the oldest message under way, and give it up if it was suspected often enough."""
         if self._suspects.note_break(oldest.uid, oldest.size, alone=alone):
-            _log.error("gave up %s: the broker hung up each time it came (%d bytes)", oldest.topic, oldest.size)
-            with suppress(sqlite3.Error):  # it is tried again, and given up when that can be written
-                self._outbox.give_up(oldest)
+            self._give_up(oldest, f"the broker hung up each time it came ({oldest.size} bytes)")
+
+    def _give_up(self, message: Message, why: str) -> None:
+        """Count a message as lost; as long as that cannot be written, it waits and is tried again."""
+        try:
+            self._outbox.give_up(message)
+        except sqlite3.Error:  # the database has said it
+            self._outbox.put_back(message)
+            self._pause_for_state()
+        else:
+            self._suspects.forget(message.uid)
+            _log.error("gave up %s: %s", message.topic, why)
+
+    def _pause_for_state(self) -> None:
+        self._not_before = max(self._not_before, self._clock() + STATE_PAUSE_SECONDS)
 
     def on_message(self, connection: Connection, message: Received) -> None:
         """Judge a status of our cluster; acknowledge what nobody asked for."""
@@ -158,6 +175,8 @@ class Link:
             return
         self._can_look, self._looks_in_vain = True, False
         found = Standing.read(message.payload)
+        if self._rivalry.has_told and not message.retained and found != Standing(self.status.boot, online=True):
+            self.status.note_overwritten()
         if found is not None:
             self._heed(self._rivalry.judge(found, retained=message.retained), found.boot)
         if self._look_until is not None and message.retained and not self._is_leaving:
@@ -193,7 +212,8 @@ class Link:
             if (left := self._look_until - self._clock()) > 0:
                 return left
             self._end_look(connection)
-        self._settle(self._clock() - SETTLE_SECONDS)
+        if self._clock() >= self._not_before:
+            self._settle(self._clock() - SETTLE_SECONDS)
         if self._may_hand_over():
             self._hand_over_waiting(connection)
         if not self.status.due_seconds():
@@ -203,7 +223,7 @@ class Link:
     def _may_hand_over(self) -> bool:
         """Whether it is time: until our first status is answered, our boot may turn out to be outdated."""
         is_first = bool(self._statuses) and not self._rivalry.has_told
-        return not is_first and self._clock() >= self._resume_at
+        return not is_first and self._clock() >= self._not_before
 
     def _end_look(self, connection: Connection) -> None:
         """Go on without what we looked for: it is not there, or not for us to read."""
@@ -219,12 +239,12 @@ class Link:
     def _settle(self, until: float) -> None:
         """Take out of the outbox what the broker acknowledged up to `until`; else nothing more is handed over."""
         due = [sent.message for sent in self._settling if sent.acknowledged_at <= until]
-        if not due or self._clock() < self._settle_at:
+        if not due:
             return
         try:
             self._outbox.settle(due)
         except sqlite3.Error:  # the database has said it
-            self._settle_at = self._resume_at = self._clock() + STATE_PAUSE_SECONDS
+            self._pause_for_state()
         else:
             for _ in due:
                 self._settling.popleft()
@@ -237,7 +257,7 @@ class Link:
             if not self._in_flight and not self._statuses:
                 self._try_suspect(connection)
         except sqlite3.Error:
-            self._resume_at = self._clock() + STATE_PAUSE_SECONDS
+            self._pause_for_state()
 
     def _try_suspect(self, connection: Connection) -> None:
         """Hand over one message that may be what connections end on, and nothing beside it."""
@@ -254,10 +274,10 @@ class Link:
         """Return when there will be something to do that no message and no acknowledgement announces."""
         due = [self.status.due_seconds()]
         if self._settling:
-            settled_at = max(self._settling[0].acknowledged_at + SETTLE_SECONDS, self._settle_at)
+            settled_at = max(self._settling[0].acknowledged_at + SETTLE_SECONDS, self._not_before)
             due.append(max(0.0, settled_at - self._clock()))
-        if self._resume_at > self._clock():
-            due.append(self._resume_at - self._clock())
+        if self._not_before > self._clock():
+            due.append(self._not_before - self._clock())
         elif not self._in_flight and not self._statuses and (seconds := self._suspects.due_seconds()) is not None:
             due.append(seconds)
         return min(due)
@@ -265,25 +285,70 @@ class Link:
     def on_acknowledged(self, connection: Connection, mid: int, refusal: str | None) -> None:
         """Let a message go that the broker has taken; keep one that it refused."""
         self._looks_in_vain = False
-        sent = self._in_flight.pop(mid, None)
-        if refusal is not None:
-            self._back_off(refusal)
         if mid in self._statuses:
             self._statuses.remove(mid)
-            if refusal is None:
-                self._rivalry.note_told()
-        elif sent is not None and refusal is not None:
-            self.counters.refused += 1
-            heappush(self._free, sent.seq)
-            self._outbox.put_back(sent.message)
-        elif sent is not None:
+            self._note_status_answered(refusal)
+        elif (sent := self._in_flight.pop(mid, None)) is None:
+            return
+        elif refusal is None:
             self._note_published(sent, unheard=connection.was_unheard(mid))
+        else:
+            self._note_refused(sent, refusal)
+
+    def _note_status_answered(self, refusal: str | None) -> None:
+        self._status_refusal = refusal
+        if refusal is None:
+            self._rivalry.note_told()
+        else:
+            _log.log(self._level(), "the broker refuses the status: %s; %s", refusal, self._advice)
+            self._back_off()
+
+    def _note_refused(self, sent: _Sent, refusal: str) -> None:
+        """A refusal is the broker's condition more often than the message's: hold it back, and try it again.
+
+        All refusals of one burst are one step on the way to longer pauses for all, and those of what is held back
+        are none: it may be one topic that is forbidden.
+        """
+        self.counters.refused += 1
+        heappush(self._free, sent.seq)
+        if refusal in HOPELESS:
+            self._give_up(sent.message, f"refused by the broker: {refusal}")
+            return
+        self._outbox.put_back(sent.message)
+        level = self._level()
+        if self._suspects.note_refused(sent.message.uid, refusal):
+            _log.log(level, "the broker refuses %s: %s; %s", sent.message.topic, refusal, self._advice)
+            if sent.refusals == self._refusals:
+                self._back_off()
+
+    def _level(self) -> int:
+        """Warn of the first refusal only, until nothing is refused any more."""
+        return logging.DEBUG if self._suspects.refusals or self._refusals else logging.WARNING
+
+    @property
+    def _advice(self) -> str:
+        return f"is the account of {self._status_topic} allowed to write?"
+
+    def _back_off(self) -> None:
+        self._refusals += 1
+        self._not_before = max(self._not_before, self._clock() + backoff_seconds(self._refusals))
+
+    @property
+    def refusal(self) -> str | None:
+        """What the broker refuses just now, and why, for people."""
+        if self._status_refusal is not None:
+            return f"the status: {self._status_refusal}"
+        refusals = self._suspects.refusals
+        return f"{len(refusals)} of the events that wait: {refusals[-1]}" if refusals else None
 
     def _note_published(self, sent: _Sent, *, unheard: bool) -> None:
         message = sent.message
         self._refusals = 0
         self.counters.published += 1
-        self._count_unheard(message) if unheard else self._forget_unheard()
+        if unheard:
+            self._count_unheard(message)
+        else:
+            self._forget_unheard()
         self._suspects.note_taken(message.uid, message.size)
         self._outbox.acknowledge(message)
         sent.acknowledged_at = self._clock()
@@ -320,11 +385,10 @@ class Link:
         try:
             mid = connection.publish(message.topic, payload)
         except ValueError as error:  # a topic or a size that MQTT itself or this broker cannot carry
-            _log.error("gave up %s: %s", message.topic, error)
             heappush(self._free, seq)
-            self._outbox.give_up(message)
+            self._give_up(message, str(error))
             return
-        self._in_flight[mid] = _Sent(message, seq)
+        self._in_flight[mid] = _Sent(message, seq, self._refusals)
         self.counters.bytes += len(message.topic.encode()) + len(payload)
 
     def _next_number(self) -> int:
@@ -332,13 +396,6 @@ class Link:
             return heappop(self._free)
         self._seq += 1
         return self._seq
-
-    def _back_off(self, refusal: str) -> None:
-        """A refusal is the broker's condition more often than the message's: try again, but not at once."""
-        self._refusals += 1
-        self._resume_at = self._clock() + backoff_seconds(self._refusals)
-        log = _log.warning if self._refusals == 1 else _log.debug
-        log("the broker refuses messages: %s; is %s allowed to write?", refusal, self._status_topic)
 
     def _tell_status(self, connection: Connection, state: str) -> None:
         payload = self.status.payload(state)

@@ -11,6 +11,8 @@ from tocsin_schemas import __version__
 
 #: Losses are told at most this often: in a storm each is followed by another.
 LOSS_PAUSE_SECONDS: Final = 60.0
+#: One that was overwritten is told again after so long at the earliest: somebody may do it again and again.
+OVERWRITTEN_PAUSE_SECONDS: Final = 10.0
 #: Whoever has heard nothing of us for longer than this may doubt that we are there: a broker that was restored
 #: from a backup, or lost a will, goes on saying online; only its repetition is a sign of life. 10 kB a day.
 RETELL_SECONDS: Final = 3600.0
@@ -67,6 +69,10 @@ class OwnStatus:
         self._told_lost, self._told_version = self._outbox.lost, self.kubernetes_version
         self._told_at = self._clock()
         self._retell_at = self._told_at + RETELL_SECONDS * self._uniform(*_JITTER)
+
+    def note_overwritten(self) -> None:
+        """What is retained now is not what we have told."""
+        self._retell_at = min(self._retell_at, self._told_at + OVERWRITTEN_PAUSE_SECONDS)
 
     def due_seconds(self) -> float:
         """Return in how many seconds it has to be told again."""

@@ -1,10 +1,15 @@
-"""Messages that may be what the broker hangs up on (pure).
+"""Messages that are held back, so that they keep no others back (pure).
 
-A broker that gets a packet larger than it takes closes the connection, with MQTT 3.1.1 without a word, and would
-do so again at each try: one such message must not keep all others back. But most connections end for other
-reasons, and no message may be given up for those. So a message is suspected only after the connection has ended
-several times while it was the oldest under way (brokers acknowledge in order). From then on it goes last and
-alone, ever more rarely, and is given up when the connection has ended on it each time.
+Some the broker refuses, and says so: most often it forbids a topic, or takes no more for now. They are tried again
+for ever, since who runs the broker can mend that.
+
+Others it may hang up on. A broker that gets a packet larger than it takes closes the connection, with MQTT 3.1.1
+without a word, and would do so again at each try. But most connections end for other reasons, and no message may
+be given up for those. So a message is suspected only after the connection has ended several times while it was the
+oldest under way (brokers acknowledge in order), and it is given up once the connection has ended on it at each of
+several tries. Tries count only after the broker has taken something else: it may hang up on whatever comes.
+
+What is held back goes last and alone, ever more rarely.
 """
 
 import time
@@ -12,8 +17,11 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
-#: Pauses before a suspected message is tried again, in seconds; after the last of these tries it is given up.
+#: Pauses before a suspected message is tried again, in seconds; after the last of these tries it is given up. One
+#: that was refused has had its first try.
 PAUSES_SECONDS: Final = (0.0, 10.0, 60.0, 300.0, 900.0, 1800.0)
+#: After a try in vain, whichever comes next waits at least for so long: thousands may be held back.
+SPACING_SECONDS: Final = 10.0
 #: So many breaks in a row on one message, with none taken in between, make it suspect: if it is larger than all
 #: that was taken, and if it is not.
 LARGE_STREAK: Final = 2
@@ -22,8 +30,17 @@ STREAK: Final = 5
 
 @dataclass(slots=True)
 class _Suspicion:
-    tries: int
+    """Why a message is held back, and until when: `taken` is how many were taken before."""
+
+    taken: int
     due_at: float
+    pauses: int = 0
+    tries: int = 0
+    refusal: str | None = None
+
+    def put_off(self, now: float) -> None:
+        self.pauses = min(self.pauses + 1, len(PAUSES_SECONDS) - 1)
+        self.due_at = now + PAUSES_SECONDS[self.pauses]
 
 
 class Suspects:
@@ -32,11 +49,14 @@ class Suspects:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._largest_taken = 0
+        self._taken = 0
         self._streak: tuple[str, int] = ("", 0)
         self._suspicions: dict[str, _Suspicion] = {}
+        self._quiet_until = 0.0
 
     def note_taken(self, uid: str, size: int) -> None:
         """The broker has taken a message of `size` bytes."""
+        self._taken += 1
         self._largest_taken = max(self._largest_taken, size)
         self._streak = ("", 0)
         self.forget(uid)
@@ -45,6 +65,16 @@ class Suspects:
         """There is nothing more to suspect."""
         self._suspicions.pop(uid, None)
 
+    def note_refused(self, uid: str, refusal: str) -> bool:
+        """The broker has refused this message; return whether it was not held back before."""
+        known = self._suspicions.get(uid)
+        suspicion = known or self._suspicions.setdefault(uid, _Suspicion(self._taken, 0.0))
+        suspicion.refusal = refusal
+        suspicion.put_off(self._clock())
+        if known is not None:
+            self._quiet_until = self._clock() + SPACING_SECONDS
+        return known is None
+
     def note_break(self, uid: str, size: int, *, alone: bool) -> bool:
         """The connection has ended on this message; return whether it is to be given up."""
         self._streak = (uid, self._streak[1] + 1 if self._streak[0] == uid else 1)
@@ -52,15 +82,16 @@ class Suspects:
         if known is not None:
             return alone and self._count_try(uid, known)
         if self._streak[1] >= (LARGE_STREAK if size > self._largest_taken else STREAK):
-            self._suspicions[uid] = _Suspicion(0, self._clock())
+            self._suspicions[uid] = _Suspicion(self._taken, self._clock())
         return False
 
     def _count_try(self, uid: str, suspicion: _Suspicion) -> bool:
-        suspicion.tries += 1
+        suspicion.tries += self._taken > suspicion.taken
         if suspicion.tries >= len(PAUSES_SECONDS):
-            del self._suspicions[uid]
+            self.forget(uid)
             return True
-        suspicion.due_at = self._clock() + PAUSES_SECONDS[suspicion.tries]
+        suspicion.put_off(self._clock())
+        self._quiet_until = self._clock() + SPACING_SECONDS
         return False
 
     @property
@@ -68,12 +99,19 @@ class Suspects:
         """The Events whose messages are held back."""
         return self._suspicions.keys()
 
+    @property
+    def refusals(self) -> list[str]:
+        """Why the broker last refused what is held back, for each that it has refused."""
+        found = [suspicion.refusal for suspicion in list(self._suspicions.values())]  # another thread may ask
+        return [refusal for refusal in found if refusal is not None]
+
     def due(self) -> str | None:
-        """Return an Event whose message may be tried now, if there is one."""
-        now = self._clock()
-        return next((uid for uid, suspicion in self._suspicions.items() if suspicion.due_at <= now), None)
+        """Return the Event that has been due for longest, if its message may be tried now."""
+        if self.due_seconds() != 0:
+            return None
+        return min(self._suspicions, key=lambda uid: self._suspicions[uid].due_at)
 
     def due_seconds(self) -> float | None:
-        """Return in how many seconds there will be one, None if nothing is suspected."""
+        """Return in how many seconds there will be one, None if nothing is held back."""
         due_at = min((suspicion.due_at for suspicion in self._suspicions.values()), default=None)
-        return None if due_at is None else max(0.0, due_at - self._clock())
+        return None if due_at is None else max(0.0, max(due_at, self._quiet_until) - self._clock())

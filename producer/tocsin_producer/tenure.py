@@ -5,6 +5,7 @@ a standby, so that two producers for one cluster do not take the session from ea
 """
 
 import logging
+import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +18,8 @@ from tocsin_schemas.session import Broker, Handler, Session, Will
 
 _log = logging.getLogger(__name__)
 
-STANDBY_SUFFIX: Final = "-standby"
+#: What follows it is random: several that stand by for one cluster must not take the session from each other.
+STANDBY_SUFFIX: Final = "-standby-"
 
 
 class Tenure:
@@ -92,18 +94,22 @@ class Tenure:
             link.status.boot,
         )
         standby = Standby(self._status_topic, boot=link.status.boot, rival=rival, leave=self.leave)
-        client_id = self._broker.client_id + STANDBY_SUFFIX
 
         def pause(failures: int) -> float:
-            standby.on_pause()
+            standby.leave_if_gone()  # no turn is taken without a connection
             return self._backoff(failures)
 
-        self._hold(standby, replace(self._broker, client_id=client_id, clean_start=True), backoff=pause)
+        self._hold(standby, self._standby_broker(), backoff=pause)
         if not self._stop.is_set():
             _log.warning(
                 "the other producer (boot %d) is gone; speaking for cluster %s again", rival, self._cluster
             )
             link.begin_boot(self._later_boot(standby.last_boot))
+
+    def _standby_broker(self) -> Broker:
+        """Return where and as whom the standby connects: the broker keeps nothing of a name that is used once."""
+        client_id = f"{self._broker.client_id}{STANDBY_SUFFIX}{secrets.token_hex(4)}"
+        return replace(self._broker, client_id=client_id, clean_start=True, session_expiry_seconds=0)
 
     def _hold(
         self,

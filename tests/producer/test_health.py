@@ -140,6 +140,15 @@ def test_a_superseded_producer_is_alive_and_says_what_it_is(bench: Bench) -> Non
         assert bench.figures()["tocsin_producer_superseded"] == 1
 
 
+def test_a_producer_whose_events_are_refused_is_not_ready_and_says_why(bench: Bench) -> None:
+    with bench:
+        bench.link._suspects.note_refused("a", "Not authorized")
+        assert bench.health.healthz().status == 200
+        assert bench.health.readyz() == Answer(
+            503, "the broker refuses 1 of the events that wait: Not authorized\n"
+        )
+
+
 def test_a_state_that_cannot_be_written_is_shown(bench: Bench) -> None:
     with bench:
         bench.pipeline.database.trouble = "database or disk is full"

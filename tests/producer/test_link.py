@@ -18,7 +18,7 @@ from tocsin_producer.link import (
     Link,
 )
 from tocsin_producer.outbox import Message, Outbox
-from tocsin_producer.status import RETELL_SECONDS, OwnStatus
+from tocsin_producer.status import OVERWRITTEN_PAUSE_SECONDS, RETELL_SECONDS, OwnStatus
 from tocsin_producer.suspects import LARGE_STREAK, PAUSES_SECONDS
 from tocsin_schemas.session import Connection, Received
 
@@ -116,6 +116,9 @@ class Bench:
     def answer(self, mid: int, refusal: str | None = None) -> None:
         self.link.on_acknowledged(self.connection, mid, refusal)
 
+    def refusal(self) -> str | None:
+        return self.link.refusal
+
 
 def test_it_tells_that_it_is_there_when_it_connects() -> None:
     bench = Bench()
@@ -206,7 +209,31 @@ def test_a_refused_message_keeps_its_number_so_that_no_loss_shows_which_is_none(
     bench.answer(2, "Quota exceeded")
     bench.time += 120
     bench.turn()
+    bench.answer(3)
+    bench.turn()
     assert [event["seq"] for event in bench.fake.events()] == [1, 2, 1, 2]
+
+
+def test_one_that_is_refused_for_ever_leaves_no_gap_in_the_numbers_of_what_is_taken() -> None:
+    bench = Bench()
+    bench.put("denied", "a", "b")
+    bench.turn()
+    bench.answer(1, "Not authorized")
+    bench.answer(2)
+    bench.answer(3)
+    bench.put("c", "d")
+    bench.time += 1
+    assert bench.turn() == ["c", "d"]
+    bench.answer(4)
+    bench.answer(5)
+    bench.time += PAUSES_SECONDS[1]
+    assert bench.turn() == ["denied"]
+    taken = [event["seq"] for event in bench.fake.events() if event["uid"] != "denied"]
+    assert sorted(taken) == [1, 2, 3, 4]
+    bench.answer(6, "Not authorized")
+    bench.put("e")
+    assert bench.turn() == ["e"]
+    assert bench.fake.events()[-1]["seq"] == 5
 
 
 def test_an_acknowledgement_of_an_earlier_connection_means_nothing() -> None:
@@ -232,17 +259,97 @@ def test_a_refused_message_waits_and_goes_out_again_later(caplog: pytest.LogCapt
     assert (bench.outbox.waiting, bench.link.counters.refused, bench.link.counters.published) == (0, 1, 1)
 
 
+def test_a_window_full_of_messages_that_the_broker_refuses_for_ever_keeps_no_others_back() -> None:
+    bench = Bench()
+    denied = [f"denied-{number:02}" for number in range(WINDOW)]
+    bench.put(*denied, "allowed")
+    assert bench.turn() == denied
+    for mid in range(1, WINDOW + 1):
+        bench.answer(mid, "Not authorized")
+    bench.time += 1  # the first step of the pauses, however many there were in the burst
+    assert bench.turn() == ["allowed"]
+    bench.answer(WINDOW + 1)
+    bench.time += PAUSES_SECONDS[1]
+    assert bench.turn() == denied[:1]
+
+
+def test_what_is_refused_again_after_it_was_held_back_makes_nothing_else_wait() -> None:
+    bench = Bench()
+    bench.put("denied")
+    for mid in range(1, len(PAUSES_SECONDS)):
+        assert bench.turn() == ["denied"]
+        bench.answer(mid, "Not authorized")
+        bench.time += PAUSES_SECONDS[mid]
+    assert bench.turn() == ["denied"]
+    bench.answer(len(PAUSES_SECONDS), "Not authorized")
+    bench.put("a")
+    assert bench.turn() == ["a"]
+    assert (bench.outbox.lost, bench.link.counters.refused) == (0, len(PAUSES_SECONDS))
+
+
+def refused_in_a_row(bench: Bench, *uids: str) -> None:
+    for uid in uids:
+        bench.put(uid)
+        assert bench.turn() == [uid]
+        bench.answer(len(bench.fake.published), "Quota exceeded")
+        assert bench.turn() == []
+        bench.time += 2 ** uids.index(uid)
+
+
 def test_a_streak_of_refusals_warns_once_and_slows_down(caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench()
-    bench.put("a")
-    for mid in range(1, 5):
-        bench.time += 100
-        assert bench.turn() == ["a"]
-        with caplog.at_level(logging.WARNING):
-            bench.answer(mid, "Quota exceeded")
-    assert caplog.text.count("Quota exceeded") == 1
-    bench.time += 3
+    refused_in_a_row(bench, "a", "b", "c")
+    bench.put("d")
+    assert bench.turn() == ["d"]
+    bench.answer(4, "Quota exceeded")
+    bench.put("e")
+    bench.time += 3.9  # the pause is at least half of 8 seconds
     assert bench.turn() == []
+    assert caplog.text.count("Quota exceeded") == 1
+
+
+def test_a_message_that_is_taken_ends_the_streak_of_refusals() -> None:
+    bench = Bench()
+    refused_in_a_row(bench, "a", "b", "c")
+    bench.put("d")
+    bench.turn()
+    bench.answer(4)
+    refused_in_a_row(bench, "e")
+    bench.put("f")
+    assert bench.turn() == ["f"]
+
+
+@pytest.mark.parametrize("refusal", ["Topic name invalid", "Packet too large", "Payload format invalid"])
+def test_a_message_that_the_broker_will_never_take_is_given_up_and_counted(
+    refusal: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench()
+    bench.put("a")
+    bench.turn()
+    bench.answer(1, refusal)
+    assert (dict(bench.outbox.losses), bench.outbox.waiting) == ({"room": 0, "size": 1}, 0)
+    assert (bench.link.refusal, bench.link.counters.refused) == (None, 1)
+    assert f"gave up t: refused by the broker: {refusal}" in caplog.text
+
+
+def test_as_long_as_something_is_refused_it_can_be_seen_what_and_why() -> None:
+    bench = Bench()
+    bench.connect()
+    bench.answer(1, "Quota exceeded")
+    assert bench.refusal() == "the status: Quota exceeded"
+    bench.time += RETELL_SECONDS
+    bench.turn()
+    bench.answer(2)
+    assert bench.refusal() is None
+    bench.put("a", "b")
+    bench.turn()
+    bench.answer(3, "Not authorized")
+    bench.answer(4)
+    assert bench.refusal() == "1 of the events that wait: Not authorized"
+    bench.time += PAUSES_SECONDS[1]
+    bench.turn()
+    bench.answer(5)
+    assert bench.refusal() is None
 
 
 def test_a_message_that_mqtt_cannot_carry_is_given_up_and_told() -> None:
@@ -506,6 +613,77 @@ def test_while_it_is_connected_it_tells_its_status_again_every_hour() -> None:
     assert len(bench.fake.statuses()) == 5
 
 
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"nonsense", b'{"boot":17,"state":"offline"}', b'{"boot":16,"state":"offline"}'],
+    ids=["removed", "nonsense", "our own will", "that of an earlier boot"],
+)
+def test_a_status_that_was_removed_or_overwritten_is_told_again_soon(payload: bytes) -> None:
+    bench = Bench()
+    bench.connect()
+    bench.tell()
+    bench.link.on_message(bench.connection, Received(STATUS, payload, 0, retained=False))
+    assert bench.link.on_turn(bench.connection) == OVERWRITTEN_PAUSE_SECONDS
+    bench.time += OVERWRITTEN_PAUSE_SECONDS
+    bench.turn()
+    assert [status["state"] for status in bench.fake.statuses()] == ["online", "online"]
+
+
+def test_its_own_status_that_comes_back_and_one_found_at_a_look_are_no_reason_to_tell_it_again() -> None:
+    bench = told()
+    bench.find(17, "offline")
+    bench.tell()
+    bench.find(17, retained=False)
+    assert (bench.link.on_turn(bench.connection) or 0) > OVERWRITTEN_PAUSE_SECONDS
+
+
+def test_a_break_that_we_make_ourselves_makes_nothing_suspect() -> None:
+    bench = Bench()
+    bench.put("a", "b")
+    for boot in range(17, 17 + LARGE_STREAK):
+        bench.connect()
+        bench.tell()
+        assert bench.turn() == ["a", "b"]
+        bench.find(boot + 1, retained=False)
+        assert bench.link.superseded_by == boot + 1
+        bench.link.on_disconnected("stopped")
+        bench.link.begin_boot(boot + 1)
+    bench.connect()
+    bench.tell()
+    assert bench.turn() == ["a", "b"]
+
+
+def test_the_numbers_of_a_later_boot_begin_anew() -> None:
+    bench = Bench()
+    bench.put("a", "b")
+    bench.turn()
+    bench.answer(1)
+    bench.answer(2)
+    bench.time += SETTLE_SECONDS
+    bench.turn()
+    bench.link.on_disconnected("stopped")
+    bench.link.begin_boot(18)
+    bench.connect()
+    bench.tell()
+    bench.put("c")
+    bench.turn()
+    assert [(event["boot"], event["seq"]) for event in bench.fake.events()] == [(18, 1)]
+
+
+def test_a_broker_that_hangs_up_on_every_event_makes_us_give_up_none() -> None:
+    bench = Bench()
+    bench.put("a", "b", "c")
+    while bench.time < 24 * 3600:
+        bench.connect()
+        bench.tell()
+        while not (bench.turn() or bench.fake.events()):
+            bench.time += max(0.1, bench.link.on_turn(bench.connection) or 0)
+            bench.tell()
+        bench.link.on_disconnected("closed without a word")
+        bench.time += 1
+    assert (bench.outbox.lost, bench.outbox.waiting) == (0, 3)
+
+
 def hangs_up_on(bench: Bench, poison: str, arrived: set[str]) -> bool:
     """Be a broker that acknowledges all there is up to one Event, on which it hangs up."""
     for mid, (topic, payload, _) in enumerate(bench.fake.published, start=1):
@@ -550,6 +728,18 @@ def test_while_the_state_cannot_be_written_nothing_more_is_handed_over() -> None
     bench.time += 1
     assert bench.turn() == ["b"]
     assert bench.outbox.waiting == 1
+
+
+def test_one_that_cannot_be_given_up_just_now_keeps_no_others_back_and_is_given_up_later() -> None:
+    bench = Bench()
+    bench.outbox.put(Message("x", 1, 1, "impossible", "{}"))
+    bench.put("a")
+    with full(bench.outbox):
+        assert bench.turn() == ["a"]
+    assert bench.outbox.lost == 0
+    bench.time += STATE_PAUSE_SECONDS
+    bench.turn()
+    assert bench.outbox.lost == 1
 
 
 @contextmanager

@@ -24,14 +24,15 @@ class FakeConnection:
 class Bench:
     """A standby of boot 17 whose rival has boot 18."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, connected: bool = True) -> None:
         self.time = 0.0
         self.leaves: list[float] = []
         self.fake = FakeConnection()
         self.standby = Standby(
             STATUS, boot=17, rival=18, leave=lambda: self.leaves.append(self.time), clock=lambda: self.time
         )
-        self.connect()
+        if connected:
+            self.connect()
 
     @property
     def connection(self) -> Connection:
@@ -96,13 +97,34 @@ def test_a_rival_that_restarts_within_the_grace_stays_and_its_later_boot_is_note
     assert bench.standby.last_boot == 19
 
 
-def test_after_a_break_of_its_own_what_is_retained_counts_as_a_sign_of_life() -> None:
+def test_after_a_break_of_its_own_what_is_retained_is_a_sign_of_life_if_it_has_changed() -> None:
+    bench = Bench()
+    bench.hear(retained=True)
+    bench.time += GRACE_SECONDS - 1
+    bench.connect()
+    bench.hear(19, retained=True)
+    assert bench.patience() == PATIENCE_SECONDS
+
+
+def test_what_is_retained_and_stays_the_same_is_no_sign_of_life_however_often_it_connects() -> None:
     bench = Bench()
     bench.hear()
-    bench.time += 2 * PATIENCE_SECONDS
-    bench.connect()
-    bench.hear(retained=True)
-    assert bench.patience() == PATIENCE_SECONDS
+    while not bench.leaves:
+        bench.time += 60
+        bench.connect()
+        bench.hear(retained=True)
+        bench.standby.on_turn(bench.connection)
+    assert PATIENCE_SECONDS <= bench.time < PATIENCE_SECONDS + 60
+
+
+def test_one_whose_own_link_breaks_all_the_time_leaves_after_a_grace() -> None:
+    bench = Bench()
+    while not bench.leaves:
+        bench.time += GRACE_SECONDS / 2
+        bench.standby.on_disconnected("cut")
+        bench.standby.leave_if_gone()
+        bench.connect()
+    assert bench.time == GRACE_SECONDS
 
 
 def test_its_own_old_status_and_what_is_no_status_mean_nothing() -> None:
@@ -116,21 +138,11 @@ def test_its_own_old_status_and_what_is_no_status_mean_nothing() -> None:
 
 
 def test_one_that_the_broker_does_not_let_in_leaves_in_the_end() -> None:
-    bench = Bench()
-    bench.standby.on_disconnected("refused")
+    bench = Bench(connected=False)
     for _ in range(9):
         bench.time += PATIENCE_SECONDS / 10
-        bench.standby.on_pause()
+        bench.standby.leave_if_gone()
     assert bench.leaves == []
     bench.time += PATIENCE_SECONDS / 10
-    bench.standby.on_pause()
+    bench.standby.leave_if_gone()
     assert len(bench.leaves) == 1
-
-
-def test_one_that_is_connected_again_listens_again() -> None:
-    bench = Bench()
-    bench.standby.on_disconnected("cut")
-    bench.connect()
-    bench.time += 2 * PATIENCE_SECONDS
-    bench.standby.on_pause()
-    assert bench.leaves == []

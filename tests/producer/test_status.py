@@ -3,7 +3,7 @@ import json
 from tests.producer.conftest import message
 from tocsin_producer.database import Database
 from tocsin_producer.outbox import Outbox
-from tocsin_producer.status import LOSS_PAUSE_SECONDS, RETELL_SECONDS, OwnStatus
+from tocsin_producer.status import LOSS_PAUSE_SECONDS, OVERWRITTEN_PAUSE_SECONDS, RETELL_SECONDS, OwnStatus
 
 
 class Bench:
@@ -57,3 +57,13 @@ def test_the_version_of_the_api_server_makes_it_due_at_once() -> None:
     bench.status.note_told()
     bench.status.kubernetes_version = "v1.36.2"
     assert bench.status.due_seconds() == 0
+
+
+def test_one_that_was_overwritten_is_due_but_not_again_and_again() -> None:
+    bench = Bench()
+    for _ in range(2):
+        bench.status.note_told()
+        bench.status.note_overwritten()
+        assert bench.status.due_seconds() == OVERWRITTEN_PAUSE_SECONDS
+        bench.time += OVERWRITTEN_PAUSE_SECONDS
+        assert bench.status.due_seconds() == 0

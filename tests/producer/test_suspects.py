@@ -1,4 +1,4 @@
-from tocsin_producer.suspects import LARGE_STREAK, PAUSES_SECONDS, STREAK, Suspects
+from tocsin_producer.suspects import LARGE_STREAK, PAUSES_SECONDS, SPACING_SECONDS, STREAK, Suspects
 
 
 class Bench:
@@ -41,12 +41,13 @@ def test_something_taken_in_between_ends_the_streak() -> None:
     for _ in range(3 * STREAK):
         bench.suspects.note_taken("large", 5000)
         bench.breaks()
-    assert bench.suspects.due() is None
+        assert not bench.suspects.uids
 
 
 def test_a_suspect_is_tried_ever_more_rarely_and_given_up_after_the_last_try() -> None:
     bench = Bench()
     bench.suspect()
+    bench.suspects.note_taken("other", 10)
     for pause in PAUSES_SECONDS[1:]:
         assert bench.suspects.due() == "a"
         assert not bench.breaks()
@@ -60,8 +61,56 @@ def test_a_suspect_is_tried_ever_more_rarely_and_given_up_after_the_last_try() -
 
 def test_a_break_while_it_is_not_alone_under_way_is_no_try() -> None:
     bench = Bench()
+    bench.suspect()
+    bench.suspects.note_taken("other", 10)
     for _ in range(3 * len(PAUSES_SECONDS)):
         assert not bench.breaks(alone=False)
+
+
+def test_a_try_counts_only_once_the_broker_has_taken_something_else_meanwhile() -> None:
+    """It may hang up on whatever comes, for hours: nothing may be given up for that."""
+    bench = Bench()
+    bench.suspect()
+    for _ in range(3 * len(PAUSES_SECONDS)):
+        assert not bench.breaks()
+    assert bench.suspects.due_seconds() == PAUSES_SECONDS[-1]
+    bench.suspects.note_taken("other", 10)
+    assert [bench.breaks() for _ in PAUSES_SECONDS] == [False] * (len(PAUSES_SECONDS) - 1) + [True]
+
+
+def test_what_was_refused_is_tried_ever_more_rarely_and_never_given_up() -> None:
+    bench = Bench()
+    assert bench.suspects.note_refused("a", "Not authorized")
+    for pause in (*PAUSES_SECONDS[1:], *PAUSES_SECONDS[-1:] * 20):
+        assert bench.suspects.due_seconds() == pause
+        assert bench.suspects.due() is None
+        bench.time += pause
+        assert bench.suspects.due() == "a"
+        assert not bench.suspects.note_refused("a", "Quota exceeded")
+    assert bench.suspects.refusals == ["Quota exceeded"]
+
+
+def test_of_many_that_are_held_back_only_one_is_tried_in_a_while_and_each_has_its_turn() -> None:
+    bench = Bench()
+    for uid in ("a", "b", "c"):
+        bench.suspects.note_refused(uid, "Not authorized")
+    bench.time += 100
+    tried = []
+    for _ in range(3):
+        tried.append(bench.suspects.due() or "")
+        bench.suspects.note_refused(tried[-1], "Not authorized")
+        assert bench.suspects.due() is None
+        bench.time += SPACING_SECONDS
+    assert tried == ["a", "b", "c"]
+
+
+def test_while_what_is_held_back_is_taken_the_rest_need_not_wait() -> None:
+    bench = Bench()
+    for uid in ("a", "b"):
+        bench.suspects.note_refused(uid, "Quota exceeded")
+    bench.time += 10
+    bench.suspects.note_taken("a", 10)
+    assert bench.suspects.due() == "b"
 
 
 def test_a_suspect_that_is_taken_is_cleared() -> None:

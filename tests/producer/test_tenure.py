@@ -117,7 +117,7 @@ def test_two_producers_for_one_cluster_end_with_one_clear_error_and_one_of_them_
         with second.running():
             until(lambda: first.link.superseded_by is not None)
             until(second.is_told)
-            until(lambda: "as tocsin-producer-edge-042-standby (" in mosquitto.log())
+            until(lambda: "as tocsin-producer-edge-042-standby-" in mosquitto.log())
             connections = second.link.counters.connections
             second.outbox.put(message("a"))
             second.tenure.wake()
@@ -213,6 +213,7 @@ def test_a_message_that_is_too_large_for_the_broker_is_given_up_and_keeps_nothin
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(suspects_module, "PAUSES_SECONDS", (0.0, 0.05, 0.05))
+    monkeypatch.setattr(suspects_module, "SPACING_SECONDS", 0.05)
     with Mosquitto(tmp_path, f"{OPEN}max_packet_size 500\n") as mosquitto:
         producer = Producer(broker_at(mosquitto.port), unique(), 1000)
         producer.outbox.put(message("small"))
@@ -240,6 +241,34 @@ def test_a_standby_that_the_broker_does_not_let_in_gives_its_place_back_to_the_l
             until(lambda: first.link.superseded_by is not None)
         until(lambda: first.boot == 2001 and first.is_told())
     assert len(errors(caplog)) == 1
+
+
+class ShortSessions:
+    """Makes sessions that end at once, and notes for whom."""
+
+    def __init__(self) -> None:
+        self.brokers: list[Broker] = []
+
+    def __call__(self, broker: Broker, *_: Any, **__: Any) -> "ShortSessions":
+        self.brokers.append(broker)
+        return self
+
+    def run(self, stop: threading.Event) -> None:
+        """End at once."""
+
+
+def test_a_standby_has_a_name_and_a_session_of_its_own_of_which_nothing_stays_at_the_broker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sessions = ShortSessions()
+    monkeypatch.setattr(tenure_module, "Session", sessions)
+    for _ in range(2):
+        producer = Producer(broker_at(1, client_id="c"), "t", 1000)
+        producer.tenure._stand_by(producer.link, rival=2000)
+    assert len({broker.client_id for broker in sessions.brokers}) == 2
+    for broker in sessions.brokers:
+        assert broker.client_id.startswith("c-standby-")
+        assert (broker.clean_start, broker.session_expiry_seconds) == (True, 0)
 
 
 def test_a_stop_ends_the_standby_as_well(mosquitto: Mosquitto) -> None:
