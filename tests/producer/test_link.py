@@ -10,14 +10,13 @@ import pytest
 from tests.producer.conftest import message
 from tocsin_producer.database import Database
 from tocsin_producer.link import (
-    FIRST_LOOK_SECONDS,
-    LOOK_SECONDS,
     SETTLE_SECONDS,
     STATE_PAUSE_SECONDS,
     WINDOW,
     Link,
 )
 from tocsin_producer.outbox import Message, Outbox
+from tocsin_producer.rivalry import FIRST_LOOK_SECONDS, LOOK_SECONDS
 from tocsin_producer.status import OVERWRITTEN_PAUSE_SECONDS, RETELL_SECONDS, OwnStatus
 from tocsin_producer.suspects import LARGE_STREAK, PAUSES_SECONDS
 from tocsin_schemas.session import Connection, Received
