@@ -76,9 +76,6 @@ class Link:
         self._status_topic = status_topic
         self._leave = leave
         self._clock = clock
-        self._seq = 0
-        #: Numbers below it whose messages have to go again: readers would take one that never came for a loss.
-        self._free: list[int] = []
         self._in_flight: dict[int, _Sent] = {}
         self._statuses: set[int] = set()
         self._settling: deque[_Sent] = deque()
@@ -89,26 +86,25 @@ class Link:
         self._unheard_streak = 0
         #: Nothing is handed over and nothing settled before this time.
         self._not_before = 0.0
-        self._rivalry = Rivalry(status.boot)
-        self._has_warned = False
         self._look = Look(clock)
         self._has_said_goodbye = False
         self.status = status
         self.counters = LinkCounters()
         self.is_connected = False
+        self.begin_boot(status.boot)
+
+    def begin_boot(self, boot: int) -> None:
+        """Begin, or go on as a later boot: in a new connection with a new will."""
+        self.status.boot = boot
+        self._rivalry = Rivalry(boot)
+        self._has_warned = False
+        self._seq = 0
+        #: Numbers below it whose messages have to go again: readers would take one that never came for a loss.
+        self._free: list[int] = []
         #: The boot of an earlier producer that ours has to be later than.
         self.outdated_by: int | None = None
         #: The boot of another producer that has taken our place.
         self.superseded_by: int | None = None
-
-    def begin_boot(self, boot: int) -> None:
-        """Go on as a later boot, in a new connection with a new will."""
-        self.status.boot = boot
-        self._rivalry = Rivalry(boot)
-        self._seq = 0
-        self._free.clear()
-        self._has_warned = False
-        self.outdated_by = self.superseded_by = None
 
     def will(self) -> Will:
         """Return what the broker says for us when we break off."""
