@@ -11,7 +11,7 @@ from typing import Final
 
 from tocsin_producer.outbox import Message, Outbox
 from tocsin_producer.payload import numbered
-from tocsin_producer.rivalry import Rivalry, Standing, Verdict
+from tocsin_producer.rivalry import Look, Rivalry, Standing, Verdict
 from tocsin_producer.status import OwnStatus
 from tocsin_producer.suspects import Suspects
 from tocsin_schemas.backoff import backoff_seconds
@@ -24,10 +24,6 @@ WINDOW: Final = 16
 #: A broker may acknowledge before it writes, and be killed: Mosquitto, as we configure it, writes every second or
 #: two. What it has acknowledged for no longer than this goes again after a break.
 SETTLE_SECONDS: Final = 4.0
-#: How long a reconnecting producer waits for the status that is retained, before it tells its own.
-LOOK_SECONDS: Final = 5.0
-#: In a new boot there may be none: what comes later than this is heeded as well.
-FIRST_LOOK_SECONDS: Final = 1.0
 #: When the state cannot be written, it is tried again after this time.
 STATE_PAUSE_SECONDS: Final = 10.0
 #: What a broker says that will not take this very message, ever (MQTT 5: 0x90, 0x95 and 0x99).
@@ -80,9 +76,6 @@ class Link:
         self._status_topic = status_topic
         self._leave = leave
         self._clock = clock
-        self._seq = 0
-        #: Numbers below it whose messages have to go again: readers would take one that never came for a loss.
-        self._free: list[int] = []
         self._in_flight: dict[int, _Sent] = {}
         self._statuses: set[int] = set()
         self._settling: deque[_Sent] = deque()
@@ -93,29 +86,25 @@ class Link:
         self._unheard_streak = 0
         #: Nothing is handed over and nothing settled before this time.
         self._not_before = 0.0
-        self._rivalry = Rivalry(status.boot)
-        self._has_warned = False
-        self._look_until: float | None = None
-        self._can_look: bool | None = None
+        self._look = Look(clock)
         self._has_said_goodbye = False
-        #: Whether we have looked in this connection and nothing has come of it yet.
-        self._looks_in_vain = False
         self.status = status
         self.counters = LinkCounters()
         self.is_connected = False
+        self.begin_boot(status.boot)
+
+    def begin_boot(self, boot: int) -> None:
+        """Begin, or go on as a later boot: in a new connection with a new will."""
+        self.status.boot = boot
+        self._rivalry = Rivalry(boot)
+        self._has_warned = False
+        self._seq = 0
+        #: Numbers below it whose messages have to go again: readers would take one that never came for a loss.
+        self._free: list[int] = []
         #: The boot of an earlier producer that ours has to be later than.
         self.outdated_by: int | None = None
         #: The boot of another producer that has taken our place.
         self.superseded_by: int | None = None
-
-    def begin_boot(self, boot: int) -> None:
-        """Go on as a later boot, in a new connection with a new will."""
-        self.status.boot = boot
-        self._rivalry = Rivalry(boot)
-        self._seq = 0
-        self._free.clear()
-        self._has_warned = False
-        self.outdated_by = self.superseded_by = None
 
     def will(self) -> Will:
         """Return what the broker says for us when we break off."""
@@ -126,19 +115,15 @@ class Link:
         self.counters.connections += 1
         self.is_connected = True
         self._has_said_goodbye = False
-        # Some brokers answer a forbidden subscription by hanging up: after one in vain, connect once without.
-        self._looks_in_vain = self._can_look is not False and not self._looks_in_vain
-        if self._looks_in_vain:
+        if self._look.begin(has_told=self._rivalry.has_told):
             connection.look(self._status_topic)
-            seconds = LOOK_SECONDS if self._rivalry.has_told else FIRST_LOOK_SECONDS
-            self._look_until = self._clock() + seconds
         else:
             self._tell_status(connection, "online")
 
     def on_disconnected(self, reason: str) -> None:  # noqa: ARG002 - the session logs it
         """Whatever was under way has to be handed over again."""
         self.is_connected = False
-        self._look_until = None
+        self._look.end()
         under_way = [sent.message for sent in self._in_flight.values()]
         for sent in (*self._in_flight.values(), *self._settling):
             heappush(self._free, sent.seq)
@@ -173,14 +158,14 @@ class Link:
         connection.acknowledge(message)
         if message.topic != self._status_topic or self._is_leaving:
             return
-        self._can_look, self._looks_in_vain = True, False
+        self._look.note_found()
         found = Standing.read(message.payload)
         if self._rivalry.has_told and not message.retained and found != Standing(self.status.boot, online=True):
             self.status.note_overwritten()
         if found is not None:
             self._heed(self._rivalry.judge(found, retained=message.retained), found.boot)
-        if self._look_until is not None and message.retained and not self._is_leaving:
-            self._look_until = None
+        if self._look.is_under_way and message.retained and not self._is_leaving:
+            self._look.end()
             self._tell_status(connection, "online")
 
     def _heed(self, verdict: Verdict, boot: int) -> None:
@@ -208,8 +193,8 @@ class Link:
         """Hand over what waits, as far as the window is open."""
         if self._is_leaving or self._has_said_goodbye:
             return None
-        if self._look_until is not None:
-            if (left := self._look_until - self._clock()) > 0:
+        if self._look.is_under_way:
+            if (left := self._look.left_seconds) > 0:
                 return left
             self._end_look(connection)
         if self._clock() >= self._not_before:
@@ -227,9 +212,7 @@ class Link:
 
     def _end_look(self, connection: Connection) -> None:
         """Go on without what we looked for: it is not there, or not for us to read."""
-        self._look_until = None
-        if self._can_look is None and self._rivalry.has_told:
-            self._can_look = False
+        if self._look.note_nothing(has_told=self._rivalry.has_told):
             _log.warning(
                 "cannot read %s: a second producer for this cluster would not be noticed; let the account read it",
                 self._status_topic,
@@ -284,7 +267,7 @@ class Link:
 
     def on_acknowledged(self, connection: Connection, mid: int, refusal: str | None) -> None:
         """Let a message go that the broker has taken; keep one that it refused."""
-        self._looks_in_vain = False
+        self._look.note_answered()
         if mid in self._statuses:
             self._statuses.remove(mid)
             self._note_status_answered(refusal)
@@ -369,7 +352,7 @@ class Link:
     def on_stopping(self, connection: Connection) -> None:
         """Say goodbye ourselves, so that the status is true before the will could be."""
         self._settle(self._clock())
-        self._look_until = None
+        self._look.end()
         self._has_said_goodbye = True
         if not self._is_leaving:
             self._tell_status(connection, "offline")

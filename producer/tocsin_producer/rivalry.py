@@ -8,12 +8,18 @@ leaves.
 """
 
 import json
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Self
 
 _BOOT_LIMIT: Final = 2**63 - 1
 _PROOF: Final = 2
+#: How long a reconnecting producer waits for the status that is retained, before it tells its own.
+LOOK_SECONDS: Final = 5.0
+#: In a new boot there may be none: what comes later than this is heeded as well.
+FIRST_LOOK_SECONDS: Final = 1.0
 
 
 class Verdict(Enum):
@@ -77,3 +83,54 @@ class Rivalry:
             self._told_since = False
             self._sightings += 1
         return self._sightings >= _PROOF
+
+
+class Look:
+    """Whether to look who has told a status before we tell ours, and for how long."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._until: float | None = None
+        self._may_look: bool | None = None
+        #: Whether we have looked in this connection and nothing has come of it yet.
+        self._is_in_vain = False
+
+    def begin(self, *, has_told: bool) -> bool:
+        """Return whether to look in a new connection.
+
+        Some brokers answer a forbidden subscription by hanging up: after one in vain, connect once without.
+        """
+        self._is_in_vain = self._may_look is not False and not self._is_in_vain
+        if self._is_in_vain:
+            self._until = self._clock() + (LOOK_SECONDS if has_told else FIRST_LOOK_SECONDS)
+        return self._is_in_vain
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether our status has to wait."""
+        return self._until is not None
+
+    @property
+    def left_seconds(self) -> float:
+        """For how long it has to."""
+        return 0.0 if self._until is None else max(0.0, self._until - self._clock())
+
+    def end(self) -> None:
+        """Wait no longer."""
+        self._until = None
+
+    def note_found(self) -> None:
+        """Something has come: we may read."""
+        self._may_look, self._is_in_vain = True, False
+
+    def note_answered(self) -> None:
+        """The broker works with us in this connection."""
+        self._is_in_vain = False
+
+    def note_nothing(self, *, has_told: bool) -> bool:
+        """Nothing has come in time; return whether this shows for the first time that we may not read."""
+        self.end()
+        is_forbidden = self._may_look is None and has_told
+        if is_forbidden:
+            self._may_look = False
+        return is_forbidden

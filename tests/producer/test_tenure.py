@@ -191,7 +191,7 @@ def vars_of(producer: Producer) -> dict[str, Any]:
 def test_a_producer_that_may_not_read_its_status_works_without(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tocsin_producer.link.LOOK_SECONDS", 0.2)
+    monkeypatch.setattr("tocsin_producer.rivalry.LOOK_SECONDS", 0.2)
     (tmp_path / "acl").write_text("topic write #\n")
     with Mosquitto(tmp_path, ACL) as mosquitto:
         producer = Producer(broker_at(mosquitto.port), "k8s/v1/edge-042/status", 1000)
