@@ -11,7 +11,7 @@ import sys
 
 from bench.machine import machine
 
-ROUNDS, SEED = 100, 1
+ROUNDS, SEED = 40, 1
 
 
 def main() -> None:

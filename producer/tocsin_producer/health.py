@@ -146,7 +146,7 @@ class Health:
             gauge("link_connected", "1 while the broker is connected.", self.link.is_connected),
             gauge("superseded", "1 while another producer speaks here.", self.link.superseded_by is not None),
             counter("published_total", "Events that the broker acknowledged.", counters.published),
-            counter("refused_total", "Events that the broker refused; they are tried again.", counters.refused),
+            counter("refused_total", "Refusals of events by the broker.", counters.refused),
             counter("unheard_total", "Events that the broker took for nobody (MQTT 5).", counters.unheard),
             counter("reconnects_total", "Connections after the first.", max(0, counters.connections - 1)),
             counter("sent_bytes_total", "Topics and payloads handed to the broker.", counters.bytes),

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Self
 
-_BOOT_LIMIT: Final = 2**63 - 1
+from tocsin_producer.database import BOOT_LIMIT
+
 _PROOF: Final = 2
 #: How long a reconnecting producer waits for the status that is retained, before it tells its own.
 LOOK_SECONDS: Final = 5.0
@@ -49,7 +50,7 @@ class Standing:
             boot, state = status["boot"], status["state"]
         except (ValueError, TypeError, KeyError, RecursionError):
             return None
-        return cls(boot, state == "online") if type(boot) is int and 0 <= boot < _BOOT_LIMIT else None
+        return cls(boot, state == "online") if type(boot) is int and 0 <= boot < BOOT_LIMIT else None
 
 
 class Rivalry:
