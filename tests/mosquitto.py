@@ -1,6 +1,7 @@
 """A real Mosquitto for tests and for the demo: started on a free loopback port, stopped, killed, frozen."""
 
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -62,7 +63,13 @@ class Mosquitto:
         assert executable is not None, "Mosquitto is missing; install it with the system's package manager"
         with self.log_file.open("ab") as log:
             command = [executable, "-c", str(self._configuration_file)]
-            self._process = subprocess.Popen(command, stderr=log, stdout=log, start_new_session=True)
+            self._process = subprocess.Popen(
+                command,
+                stderr=log,
+                stdout=log,
+                start_new_session=True,
+                restore_signals=False,  # a file that may not grow is an error to it then, and not its end
+            )
         until(self._accepts, within_seconds=10, otherwise="Mosquitto does not accept connections")
         return self
 
@@ -74,6 +81,18 @@ class Mosquitto:
         except OSError:
             return False
         return True
+
+    def fill_disk(self) -> None:
+        """Let it write no more than a full disk would (Linux)."""
+        self._limit_files(1)
+
+    def free_disk(self) -> None:
+        """Let it write again."""
+        self._limit_files(resource.RLIM_INFINITY)
+
+    def _limit_files(self, size: int) -> None:
+        assert self._process is not None
+        resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
     def log(self) -> str:
         """Return all that it has logged so far."""

@@ -3,6 +3,7 @@
 import resource
 import signal
 import sqlite3
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -97,6 +98,7 @@ def test_a_kill_between_delivery_and_its_record_repeats_that_delivery_and_loses_
     assert site.delivered() == [("a", 1), ("b", 1), ("b", 1)]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the files of another process")
 def test_on_a_full_disk_nothing_is_acknowledged_and_nothing_lost(site: Site) -> None:
     """The limit on the size of files is what a process without quota or a disk of its own can have filled."""
     port = free_port()

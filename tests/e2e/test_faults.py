@@ -1,5 +1,6 @@
 """One fault at a time: the link's, the broker's, and all at once before the start."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -202,6 +203,25 @@ def test_what_a_killed_broker_had_on_the_way_to_a_frozen_consumer_arrives(site: 
     site.consumer.thaw()
     until_all_arrived(site, "first", *uids)
     assert "have not come" not in site.consumer.log
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the files of another process")
+def test_a_broker_whose_disk_is_full_goes_on_and_writes_down_what_it_has_when_there_is_room(site: Site) -> None:
+    start_working(site)
+    kept = site.folder / "broker" / "data" / "mosquitto.db"
+    site.broker.fill_disk()
+    make(site, "a")
+    until_all_arrived(site, "first", "a")
+    site.consumer.stop()
+    make(site, "b")
+    until_published(site, 3)
+    assert b'"uid":"b"' not in kept.read_bytes()
+    site.broker.free_disk()
+    until(lambda: b'"uid":"b"' in kept.read_bytes())
+    site.broker.kill()
+    site.broker.start()
+    site.start_consumer()
+    until_all_arrived(site, "first", "a", "b")
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import random
 import resource
 import secrets
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -158,6 +159,7 @@ def test_started_while_api_server_and_broker_are_both_away_it_waits_for_both(tmp
             assert process.stop() == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the files of another process")
 def test_while_the_state_cannot_be_written_it_says_so_once_and_afterwards_nothing_is_missing(
     tmp_path: Path, mosquitto: Mosquitto, api_server: ApiServer, subscriber: Subscriber
 ) -> None:
