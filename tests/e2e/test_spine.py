@@ -117,7 +117,8 @@ def test_a_producer_that_was_killed_neither_misses_nor_repeats(site: Site) -> No
     until(lambda: len(site.states()) == 3)
     assert site.producer.stop() == 0
     assert site.states() == [("before", 3), ("held back", 3), ("meanwhile", 3)]
-    assert (site.sums()["published"], site.sums()["repeated"]) == (2, 2)
+    assert site.sums()["repeated"] == 2  # at the API server
+    assert site.sums()["published"] in (2, 3)  # with what the broker had acknowledged just before the kill
 
 
 def test_a_producer_without_a_state_file_repeats_after_a_restart_and_nobody_is_told_twice(site: Site) -> None:
