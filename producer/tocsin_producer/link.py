@@ -12,7 +12,7 @@ from itertools import takewhile
 from typing import Final
 
 from tocsin_producer.budget import UNLIMITED, Allowance, Budget
-from tocsin_producer.outbox import Message, Outbox
+from tocsin_producer.outbox import Message, Outbox, Receipt
 from tocsin_producer.payload import numbered
 from tocsin_producer.rivalry import Look, Rivalry, Standing, Verdict
 from tocsin_producer.status import OwnStatus
@@ -54,12 +54,20 @@ class LinkCounters:
 
 @dataclass(slots=True)
 class _Sent:
-    """A message that was handed over, its number, after how many refusals, and when the broker acknowledged it."""
+    """A message that was handed over, its number, and after how many refusals."""
 
     message: Message
     seq: int
     refusals: int
-    acknowledged_at: float = 0.0
+
+
+@dataclass(slots=True)
+class _Taken:
+    """A message that the broker has acknowledged, its number, and when."""
+
+    receipt: Receipt
+    seq: int
+    at: float
 
 
 class Link:
@@ -91,7 +99,7 @@ class Link:
         self._clock = clock
         self._in_flight: dict[int, _Sent] = {}
         self._statuses: set[int] = set()
-        self._settling: deque[_Sent] = deque()
+        self._settling: deque[_Taken] = deque()
         self._suspects = Suspects(clock)
         #: How many bursts in a row ended in a refusal.
         self._refusals = 0
@@ -141,8 +149,8 @@ class Link:
         self.is_connected = False
         self._look.end()
         under_way = [sent.message for sent in self._in_flight.values()]
-        for sent in (*self._in_flight.values(), *self._settling):
-            heappush(self._free, sent.seq)
+        for under_way_or_kept in (*self._in_flight.values(), *self._settling):
+            heappush(self._free, under_way_or_kept.seq)
         self._in_flight.clear()
         self._settling.clear()
         self._statuses.clear()
@@ -231,7 +239,7 @@ class Link:
 
     def _settle_seconds(self) -> float:
         """Return in how many seconds the oldest of what the broker has is settled, and what came soon after it."""
-        due_at = self._settling[0].acknowledged_at + SETTLE_SECONDS + SETTLE_PAUSE_SECONDS
+        due_at = self._settling[0].at + SETTLE_SECONDS + SETTLE_PAUSE_SECONDS
         return max(due_at, self._not_before) - self._clock()
 
     def _may_hand_over(self) -> bool:
@@ -250,7 +258,7 @@ class Link:
 
     def _settle(self, until: float) -> None:
         """Take out of the outbox what the broker acknowledged up to `until`; else nothing more is handed over."""
-        due = [sent.message for sent in takewhile(lambda sent: sent.acknowledged_at <= until, self._settling)]
+        due = [taken.receipt for taken in takewhile(lambda taken: taken.at <= until, self._settling)]
         try:
             self._outbox.settle(due)
         except sqlite3.Error:  # the database has said it
@@ -375,9 +383,7 @@ class Link:
         else:
             self._forget_unheard()
         self._suspects.note_taken(message.uid, message.size)
-        self._outbox.acknowledge(message)
-        sent.acknowledged_at = self._clock()
-        self._settling.append(sent)
+        self._settling.append(_Taken(self._outbox.acknowledge(message), sent.seq, self._clock()))
 
     def _count_unheard(self, message: Message) -> None:
         """For MQTT this is a success; a person has to hear of it, once per streak."""

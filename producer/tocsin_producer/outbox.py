@@ -48,6 +48,16 @@ class Message:
         return len(self.topic.encode()) + len(self.payload.encode())
 
 
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A message that the broker has acknowledged, without its text: thousands may be kept for a while."""
+
+    uid: str
+    count: int
+    size: int
+    is_urgent: bool
+
+
 _SELECT: Final = "SELECT position, uid, count, severity, topic, payload, first FROM outbox"
 
 
@@ -91,7 +101,7 @@ class Outbox:
         #: Of what is under way: the Events of which a newer state has come meanwhile, …
         self._outdated: set[str] = set()
         #: … and the messages that the broker has acknowledged.
-        self._acknowledged: dict[str, Message] = {}
+        self._acknowledged: dict[str, Receipt] = {}
         self._messages = self._bytes = 0
         self._losses: dict[str, int] = dict.fromkeys(LOSS_REASONS, 0)
         self._lost_before: int | None = None
@@ -118,7 +128,7 @@ class Outbox:
             (count,) = connection.execute(
                 "SELECT COUNT(*) FROM outbox WHERE NOT first AND severity < ?", (NODE_SEVERITY,)
             ).fetchone()
-            return int(count) - sum(not is_urgent(message) for message in self._acknowledged.values())
+            return int(count) - sum(not receipt.is_urgent for receipt in self._acknowledged.values())
 
     @property
     def bytes(self) -> int:
@@ -128,7 +138,7 @@ class Outbox:
     @property
     def fullness(self) -> float:
         """How much of the room is taken, as a part of the bound that is nearer."""
-        kept = sum(message.size for message in self._acknowledged.values())
+        kept = sum(receipt.size for receipt in self._acknowledged.values())
         return max(self.waiting / self._max_messages, (self._bytes - kept) / self._max_bytes)
 
     @property
@@ -205,7 +215,7 @@ class Outbox:
         while self._is_full() and self._acknowledged:
             kept = next(iter(self._acknowledged.values()))
             self._delete(connection, kept)
-            self.put_back(kept)
+            self._forget(kept)
         while self._is_full():
             row = connection.execute(
                 "DELETE FROM outbox WHERE position = (SELECT position FROM outbox"
@@ -309,27 +319,33 @@ class Outbox:
             self._under_way[uid] = row[0]
         return Message(*row[1:])
 
-    def acknowledge(self, message: Message) -> None:
+    def acknowledge(self, message: Message) -> Receipt:
         """The broker has `message`, but it may not have written it down yet: keep it until `settle`."""
+        receipt = Receipt(message.uid, message.count, message.size, is_urgent(message))
         with self._database.lock:
             if message.uid in self._outdated:
                 self.put_back(message)
             else:
-                self._acknowledged[message.uid] = message
+                self._acknowledged[message.uid] = receipt
+        return receipt
 
-    def settle(self, messages: Iterable[Message]) -> None:
+    def settle(self, receipts: Iterable[Receipt]) -> None:
         """The broker has these for good.
 
         Raises:
             sqlite3.Error: the state cannot be written; they are still kept.
         """
-        kept = [message for message in messages if self._acknowledged.get(message.uid) is message]
+        kept = [receipt for receipt in receipts if self._acknowledged.get(receipt.uid) is receipt]
         with self._database.transaction() as connection:
-            for message in kept:
-                self._delete(connection, message)
-        for message in kept:  # nothing is left in their places that could be taken
-            del self._under_way[message.uid], self._acknowledged[message.uid]
+            for receipt in kept:
+                self._delete(connection, receipt)
+        for receipt in kept:
+            self._forget(receipt)
         self._note_room()
+
+    def _forget(self, receipt: Receipt) -> None:
+        """What was acknowledged is deleted: nothing is left in its place that could be taken."""
+        del self._under_way[receipt.uid], self._acknowledged[receipt.uid]
 
     def give_up(self, message: Message) -> None:
         """No broker will ever take `message`: count it as lost, unless a newer state has taken its place.
@@ -342,7 +358,7 @@ class Outbox:
                 self._count_lost("size")
         self.put_back(message)
 
-    def _delete(self, connection: sqlite3.Connection, message: Message) -> bool:
+    def _delete(self, connection: sqlite3.Connection, message: Message | Receipt) -> bool:
         """Delete `message`, and tell whether it was still there and not a newer state of its Event."""
         row = connection.execute(
             "DELETE FROM outbox WHERE uid = ? AND count = ? RETURNING size", (message.uid, message.count)

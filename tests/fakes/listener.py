@@ -9,11 +9,15 @@ from collections.abc import Callable
 class Listener:
     """A port of 127.0.0.1 that stays ours: while it refuses, it is bound but nobody listens.
 
-    Each accepted socket is handed to `on_connection`, on the listener's own thread.
+    Each accepted socket is handed to `on_connection`, on the listener's own thread. A TCP segment carries up to
+    `segment_size` bytes if it is given, else what the loopback can.
     """
 
-    def __init__(self, port: int, on_connection: Callable[[socket.socket], None]) -> None:
+    def __init__(
+        self, port: int, on_connection: Callable[[socket.socket], None], *, segment_size: int | None = None
+    ) -> None:
         self._on_connection = on_connection
+        self._segment_size = segment_size
         self._socket = _bound(port)
         self._refusing = threading.Event()
         self._thread: threading.Thread | None = None
@@ -24,6 +28,8 @@ class Listener:
         if self._thread is not None:
             return
         self._refusing.clear()
+        if self._segment_size is not None:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, self._segment_size)
         self._socket.listen(128)
         self._thread = threading.Thread(target=self._run, name=f"listener-{self.port}")
         self._thread.start()

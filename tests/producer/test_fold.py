@@ -47,9 +47,7 @@ class Bench:
     def publish(self) -> list[tuple[str, int]]:
         self.fold.release()
         taken = self.outbox.take(1000)
-        for one in taken:
-            self.outbox.acknowledge(one)
-        self.outbox.settle(taken)
+        self.outbox.settle([self.outbox.acknowledge(one) for one in taken])
         self.firsts += [one.uid for one in taken if one.first]
         return [(one.uid, one.count) for one in taken]
 

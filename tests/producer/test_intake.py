@@ -85,8 +85,7 @@ def test_a_restart_with_a_state_file_tells_only_what_is_new(make_pipeline: MakeP
     first = make_pipeline(path=tmp_path / "state.db")
     first.intake.offer([event("a"), event("b")], "w")
     for taken in first.outbox.take(10):
-        first.outbox.acknowledge(taken)
-        first.outbox.settle([taken])
+        first.outbox.settle([first.outbox.acknowledge(taken)])
     first.database.close()
 
     second = make_pipeline(path=tmp_path / "state.db")

@@ -13,8 +13,7 @@ from tocsin_producer.outbox import NODE_SEVERITY, Message, Outbox
 
 def finish(outbox: Outbox, message: Message) -> None:
     """Let the broker have `message` for good."""
-    outbox.acknowledge(message)
-    outbox.settle([message])
+    outbox.settle([outbox.acknowledge(message)])
 
 
 def make(database: Database | None = None, *, max_messages: int = 100, max_bytes: int = 10**6) -> Outbox:
@@ -170,12 +169,11 @@ def test_what_was_delivered_stays_under_way_until_that_is_written() -> None:
 def test_a_newer_state_goes_at_once_when_the_broker_has_acknowledged_the_older_one() -> None:
     outbox = make()
     outbox.put(message("a", 1))
-    (older,) = outbox.take(1)
-    outbox.acknowledge(older)
+    receipt = outbox.acknowledge(*outbox.take(1))
     outbox.put(message("a", 2))
     assert outbox.waiting == 1
     (newer,) = outbox.take(1)
-    outbox.settle([older])
+    outbox.settle([receipt])
     assert (newer.count, outbox.take(1), outbox.waiting) == (2, [], 1)
     finish(outbox, newer)
     assert (outbox.waiting, outbox.bytes) == (0, 0)

@@ -1,0 +1,158 @@
+"""A site to measure: the real producer between a stand-in for the API server and a real Mosquitto, TLS on both sides."""
+
+import base64
+import os
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+from typing import Any, Final, Self
+
+import trustme
+import yaml
+
+from bench.meter import Meter
+from tests.fakes.apiserver import ApiServer
+from tests.fakes.recording import read_recording
+from tests.mosquitto import free_port
+from tests.stage.broker import Broker
+from tests.stage.probes import Probes
+from tests.stage.process import Process
+from tests.waiting import until
+from tocsin_producer.event import read_event
+from tocsin_producer.filter import EventFilter
+from tocsin_producer.settings import EventSettings
+
+CLUSTER: Final = "edge-042"
+RECORDING: Final = Path(__file__).parents[1] / "tests" / "data" / "node-failures.watch.ndjson.gz"
+_TOKEN: Final = "a-token-of-the-bench"
+_PATIENCE_SECONDS: Final = 300.0
+_LOOK_SECONDS: Final = 0.2
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+
+
+class Edge:
+    """Everything runs from enter to exit but the producer, which `start` starts.
+
+    Args:
+        folder: an empty one.
+        settings: sections of producer.yaml beside broker and probes; the rest is the default.
+    """
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self._folder = folder
+        self._settings = settings
+        self.broker = Broker(folder / "broker")
+        self._account = self.broker.add_account(CLUSTER)
+        self._authority = trustme.CA()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._authority.issue_cert("127.0.0.1", key_type=trustme.KeyType.ECDSA).configure_cert(context)
+        self.api_server = ApiServer(ssl_context=context, token=_TOKEN)
+        self.meter = Meter(self.broker.port)
+        self._probes = Probes(free_port())
+        self._running = ExitStack()
+        environment = {"PYTHONDONTWRITEBYTECODE": ""}  # an installed producer has its byte code
+        config = ["--config", str(folder / "producer.yaml"), "--kubeconfig", str(folder / "kubeconfig")]
+        self.producer = Process(
+            "producer", "-m", "tocsin_producer", "run", *config, folder=folder, environment=environment
+        )
+
+    def __enter__(self) -> Self:
+        for part in (self.broker, self.api_server, self.meter):
+            self._running.enter_context(part)
+        self._configure()
+        _compile()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.close()
+
+    def _configure(self) -> None:
+        authority = base64.b64encode(self._authority.cert_pem.bytes()).decode()
+        cluster = {"server": self.api_server.url, "certificate-authority-data": authority}
+        self._write(
+            "kubeconfig",
+            {
+                "current-context": "here",
+                "contexts": [{"name": "here", "context": {"cluster": "here", "user": "here"}}],
+                "clusters": [{"name": "here", "cluster": cluster}],
+                "users": [{"name": "here", "user": {"token": _TOKEN}}],
+            },
+        )
+        own = {
+            "cluster": CLUSTER,
+            "broker": self.broker.access(self._account, port=self.meter.port),
+            "http": {"listen": f"127.0.0.1:{self._probes.port}"},
+        }
+        self._write("producer.yaml", own | self._settings)
+
+    def _write(self, name: str, content: object) -> None:
+        (self._folder / name).write_text(yaml.safe_dump(content), encoding="utf-8")
+
+    def start(self, *, connected: bool = True) -> None:
+        """Start the producer, and wait until it watches and, unless that cannot be, is connected."""
+        self._running.enter_context(self.producer)
+        until(lambda: len(self.api_server.watches) == 2, within_seconds=120, otherwise=self.producer.log)
+        if connected:
+            self.producer.wait_for_log("connected to")
+
+    def figure(self, name: str) -> float:
+        """Return one of the producer's own figures."""
+        return self._probes.figure(name)
+
+    def wait_for_published(self, events: int) -> None:
+        """Wait until the broker has acknowledged so many events; seldom asked, it costs the producer little."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while (published := self.figure("published_total")) < events:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{published} of {events} published\n{self.producer.log[-2000:]}")
+            time.sleep(_LOOK_SECONDS)
+
+    def resident_mib(self) -> float:
+        """Return what the producer takes of the machine's memory (VmRSS)."""
+        return _status(self.producer.pid, "VmRSS") / 1024
+
+    def cpu_seconds(self) -> float:
+        """Return what the producer has used of the processors, as user and for it by the system."""
+        fields = Path(f"/proc/{self.producer.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS
+
+    def wake_ups(self) -> int:
+        """Return how often threads of the producer have gone to sleep so far."""
+        tasks = Path(f"/proc/{self.producer.pid}/task").iterdir()
+        return sum(_status(self.producer.pid, "voluntary_ctxt_switches", task.name) for task in tasks)
+
+
+def _status(pid: int, name: str, task: str | None = None) -> int:
+    path = Path(f"/proc/{pid}/task/{task or pid}/status")
+    lines = path.read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
+def _compile() -> None:
+    """Have the byte code of everything that a producer imports, as after an installation."""
+    program = "from tocsin_producer import cli, start; start.put_off(*start.PUT_OFF); import tocsin_producer.agent"
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+    subprocess.run([sys.executable, "-P", "-c", program], env=environment, check=True)
+
+
+def warnings() -> Iterator[dict[str, Any]]:
+    """Return Warnings of a real cluster for ever: those of the recording, again and again as other Events.
+
+    They are the ones that a producer publishes by default.
+    """
+    events = EventSettings()
+    published = EventFilter([rule.rule() for rule in events.include], [rule.rule() for rule in events.exclude])
+    recorded = [
+        notification.event
+        for notification in read_recording(RECORDING)
+        if notification.event["type"] == "Warning" and published.passes(read_event(notification.event))
+    ]
+    for number in count():
+        event = recorded[number % len(recorded)]
+        own = {"uid": f"{number:08x}-0d0f-4d3a-9a54-2f6f6f0f7a11", "name": f"{event['metadata']['name']}-{number}"}
+        yield {**event, "metadata": {**event["metadata"], **own}, "count": 1, "series": None}
