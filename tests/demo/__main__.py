@@ -170,6 +170,7 @@ def summary(parts: Installation, demo: Demo) -> list[tuple[str, str]]:
         ("event states at the API server", str(served)),
         ("filtered at the edge", str(served - demo.passed())),
         ("published", f"{producer['published']} ({producer['bytes'] / 1000:.0f} kB of topics and JSON)"),
+        ("of those sent again after the cut", f"{max(0, producer['published'] - arrived)}, and told once"),
         ("merged while the link was down", str(demo.passed() - arrived)),
         ("over the link, TLS and all", f"{(parts.link.sent + parts.link.received) / 1000:.0f} kB"),
         ("alerts: recorded in a file", str(arrived)),
