@@ -309,3 +309,13 @@ def test_a_streak_of_losses_is_told_at_its_beginning_and_summed_up_at_its_end(
         ("WARNING", ""),
         ("INFO", " 5 events were given up"),
     ] * 2
+
+
+def test_what_is_given_up_takes_no_newer_state_of_its_event_with_it_and_is_then_no_loss() -> None:
+    outbox = make()
+    outbox.put(message("a", 1))
+    (first,) = outbox.take(1)
+    outbox.put(message("a", 2))
+    outbox.give_up(first)
+    assert outbox.lost == 0
+    assert uids(outbox.take(1)) == [("a", 2)]
