@@ -310,7 +310,7 @@ class Link:
 
     @property
     def _advice(self) -> str:
-        return f"is the account of {self._status_topic} allowed to write?"
+        return f"may this account write below {self._status_topic.removesuffix('status')}?"
 
     def _back_off(self) -> None:
         self._refusals += 1
