@@ -10,16 +10,16 @@ from tocsin_schemas.dial import traffic
 
 #: What a mobile network carries in a segment; the loopback would carry 64 KiB.
 _SEGMENT_SIZE: Final = 1360
-#: The kernel counts none of a connection's segments before it is accepted, nor those after we have closed it: SYN and
-#: SYN-ACK (60 bytes each), and two of the four that end it.
+#: The kernel counts none of a connection's segments before it is accepted, nor those after we have closed it: SYN
+#: and SYN-ACK (60 bytes each), and two of the four that end it.
 _ENDS: Final = 2 * 60 + 2 * 52
 
 
 class Meter:
     """Listens on `port` of 127.0.0.1 and relays to the port `target`.
 
-    What it counts is what the caller's side of the link carries: IP packets both ways, with the headers of TCP over
-    IPv4, acknowledgements and all.
+    What it counts is what the caller's side of the link carries: IP packets both ways, with the headers of TCP
+    over IPv4, acknowledgements and all.
     """
 
     def __init__(self, target: int) -> None:

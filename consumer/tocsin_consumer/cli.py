@@ -11,10 +11,10 @@ from typing import Any, Final, NoReturn
 from zoneinfo import ZoneInfo
 
 import click
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from tocsin_consumer.check import build_receivers, check_places, check_rendering, summary
-from tocsin_consumer.errors import ConsumerError
+from tocsin_consumer.errors import ConsumerError, DeliveryError
 from tocsin_consumer.event_file import find_event
 from tocsin_consumer.preview import preview_html, preview_text
 from tocsin_consumer.samples import samples
@@ -22,7 +22,7 @@ from tocsin_consumer.settings import ConsumerSettings, load_settings
 from tocsin_consumer.tail import Tail, follow, show_json, show_text
 from tocsin_schemas import __version__, logs, topics
 from tocsin_schemas.broker import BrokerSettings
-from tocsin_schemas.configuration import ConfigurationError, Document, explain
+from tocsin_schemas.configuration import ConfigurationError, Document, TopicRoot, explain
 
 DEFAULT_CONFIG: Final = "/etc/tocsin/consumer.yaml"
 #: What `preview` and `send-test` show when nothing else is asked for.
@@ -46,6 +46,13 @@ _event = click.option(
     show_default=True,
     help=f"A file with a payload or a Kubernetes Event, or a built-in sample: {', '.join(samples())}.",
 )
+
+
+def _topic_root(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    try:
+        return None if value is None else TypeAdapter(TopicRoot).validate_python(value)
+    except ValidationError as error:
+        raise click.BadParameter(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -111,8 +118,10 @@ def send_test(config: Path, event_name: str, receiver: str) -> None:
     chosen = build_receivers(settings)[_named(settings, receiver)]
     try:
         with _consumer_errors():
-            notification = find_event(event_name)
-            answer = chosen.deliver(chosen.render(notification))
+            rendering = chosen.render(find_event(event_name))
+        answer = chosen.deliver(rendering)
+    except DeliveryError as error:
+        _give_up(f"{receiver}: not delivered: {error}", _FAILED)
     finally:
         chosen.close()
     click.echo(f"{receiver}: {answer}")
@@ -126,27 +135,36 @@ def send_test(config: Path, event_name: str, receiver: str) -> None:
 @click.option("--username", help="Account at that broker.")
 @click.option("--password-file", help="File with its password.")
 @click.option("--ca-file", help="CA certificates to trust.")
-@click.option("--topic-root", default=topics.DEFAULT_ROOT, show_default=True, help="With --broker.")
-def tail(config: Path, cluster: str, *, as_json: bool, url: str | None, topic_root: str, **account: Any) -> None:
+@click.option("--topic-root", callback=_topic_root, help=f"Topics' root there; default: {topics.DEFAULT_ROOT}.")
+def tail(config: Path, cluster: str, *, as_json: bool, url: str | None, **there: Any) -> None:
     """Show live events from the broker; nothing is taken away from running consumers."""
     if cluster != "+" and not topics.CLUSTER_PATTERN.fullmatch(cluster):
         raise click.BadParameter("expected the name of a cluster", param_hint="--cluster")
     if url is None:
+        _refuse_without_broker(there)
         settings = _load(config)
-        broker, topic_root = settings.broker, settings.topic_root
+        broker, root = settings.broker, settings.topic_root
         show = show_text(settings.time_zone, settings.language)
     else:
-        broker = _broker(url, account)
+        root = there.pop("topic_root") or topics.DEFAULT_ROOT
+        broker = _broker(url, there)
         show = show_text(ZoneInfo("UTC"), "en")
     logs.configure("info", "text")
     stop = _stop_signal()
-    handler = Tail(topic_root, cluster, show=show_json if as_json else show, echo=_echo(stop), complain=_complain)
+    handler = Tail(root, cluster, show=show_json if as_json else show, echo=_echo(stop), complain=_complain)
     follow(broker.connection(client_id=""), handler, stop)
 
 
 def _load(config: Path) -> ConsumerSettings:
     with _configuration_errors():
         return load_settings(config, os.environ)[0]
+
+
+def _refuse_without_broker(there: Mapping[str, str | None]) -> None:
+    """Refuse options that would do nothing."""
+    for name, value in there.items():
+        if value is not None:
+            raise click.UsageError(f"--{name.replace('_', '-')} goes with --broker; without it the file says all")
 
 
 def _broker(url: str, account: Mapping[str, str | None]) -> BrokerSettings:

@@ -87,6 +87,8 @@ class View:
     title: str
     #: Labels and values of a notice about a cluster; empty for what Kubernetes says.
     rows: tuple[tuple[str, str], ...]
+    #: What a notice adds to its rows, which may be nothing; None where the message stands by itself.
+    remark: str | None
     language: Language
     #: The built-in words of the language (labels.py).
     labels: Mapping[str, str]
@@ -101,7 +103,7 @@ class View:
         namespace, name, field = (inert(text or "") for text in (event.ns, event.name, event.field))
         reason, where = inert(event.reason), f"{namespace}/{name}" if namespace else name
         last_at = local_time(event.last, time_zone)
-        said = _words(event, time_zone, language) or Words(f"{reason} · {where}", inert(event.msg), ())
+        said = _words(event, time_zone, language) or Words(f"{reason} · {where}", inert(event.msg))
         return cls(
             cluster=event.cluster,
             namespace=namespace,
@@ -128,6 +130,7 @@ class View:
             severity_label=LABELS[language][level],
             title=said.title,
             rows=said.rows,
+            remark=said.remark,
             language=language,
             labels=LABELS[language],
             event=wire(notification),

@@ -222,26 +222,14 @@ class ConsumerSettings(Settings):
     @model_validator(mode="wrap")
     @classmethod
     def _check_across(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Tell what contradicts another part of the file even where that part is wrong by itself."""
+        """Tell what contradicts another part of the file even where a part is wrong by itself."""
+        problems = list(_problems_across(values))
         try:
-            return handler(values)
+            settings = handler(values)
         except ValidationError as error:
-            raise _together(error, _problems_across(values)) from error
-
-    @field_validator("receivers")
-    @classmethod
-    def _check_names(cls, receivers: list[ReceiverSettings]) -> list[ReceiverSettings]:
-        names = [receiver.name for receiver in receivers]
-        _raise_any(((index, "name"), text) for index, text in _repeated(names))
-        return receivers
-
-    @field_validator("route")
-    @classmethod
-    def _check_route(cls, route: RouteSettings, info: ValidationInfo) -> RouteSettings:
-        receivers = info.data.get("receivers")
-        known = None if receivers is None else {receiver.name for receiver in receivers}
-        _raise_any((*_top_problems(route), *_receiver_problems(route, known, ())))
-        return route
+            raise _together(error, problems) from error
+        _raise_any(problems)
+        return settings
 
 
 def load_settings(path: Path, environment: Mapping[str, str]) -> tuple[ConsumerSettings, Document]:
@@ -256,61 +244,66 @@ def load_settings(path: Path, environment: Mapping[str, str]) -> tuple[ConsumerS
 _Problem = tuple[Location, str]
 
 
-def _top_problems(route: RouteSettings) -> Iterator[_Problem]:
+def _problems_across(values: Any) -> Iterator[_Problem]:
+    """Yield what is wrong between receivers and routes, as far as the values, which are unchecked, have any."""
+    if not isinstance(values, dict):
+        return
+    names = [_entry(receiver, "name") for receiver in _list(values.get("receivers"))]
+    are_names = bool(names) and all(isinstance(name, str) for name in names)
+    for index, text in _repeated(names) if are_names else ():
+        yield ("receivers", index, "name"), text
+    route = values.get("route")
+    if isinstance(route, dict):
+        yield from _top_problems(route)
+        yield from _receiver_problems(route, set(names) if are_names else None, ("route",))
+
+
+def _top_problems(route: dict[str, Any]) -> Iterator[_Problem]:
     """The top of the tree takes every event: what would restrict it belongs further down."""
-    if route.receivers is None:
-        yield ("receivers",), "is required at the top of the tree; an empty list drops what no route takes"
-    if route.match is not None:
-        yield ("match",), "the top of the tree takes every event; move it into routes"
-    if route.continue_:
-        yield ("continue",), "the top of the tree has no route behind it; remove the key"
+    if route.get("receivers") is None:
+        yield (
+            ("route", "receivers"),
+            "is required at the top of the tree; an empty list drops what no route takes",
+        )
+    if route.get("match") is not None:
+        yield ("route", "match"), "the top of the tree takes every event; move it into routes"
+    if route.get("continue", False) is not False:
+        yield ("route", "continue"), "the top of the tree has no route behind it; remove the key"
 
 
-def _receiver_problems(route: RouteSettings, known: set[str] | None, place: Location) -> Iterator[_Problem]:
-    names = route.receivers or []
+def _receiver_problems(route: Any, known: set[str] | None, place: Location) -> Iterator[_Problem]:
+    names = _list(_entry(route, "receivers"))
     for index, text in _repeated(names):
         yield (*place, "receivers", index), text
     for index, name in enumerate(names):
-        if known is not None and name not in known:
+        if known is not None and isinstance(name, str) and name not in known:
             yield (
                 (*place, "receivers", index),
                 f"no receiver is called {name!r}; there are {', '.join(sorted(known))}",
             )
-    for index, child in enumerate(route.routes):
+    for index, child in enumerate(_list(_entry(route, "routes"))):
         yield from _receiver_problems(child, known, (*place, "routes", index))
 
 
-def _problems_across(values: Any) -> Iterator[_Problem]:
-    """Yield what is wrong between receivers and routes, as far as the values, which are unchecked, have any."""
-    receivers = values.get("receivers") if isinstance(values, dict) else None
-    if not isinstance(receivers, list) or not all(isinstance(receiver, dict) for receiver in receivers):
-        return
-    names = [receiver.get("name") for receiver in receivers]
-    if not names or not all(isinstance(name, str) for name in names):
-        return
-    for index, text in _repeated(names):
-        yield ("receivers", index, "name"), text
-    try:
-        route = RouteSettings.model_validate(values.get("route"))
-    except ValidationError:
-        return
-    yield from _receiver_problems(route, set(names), ("route",))
+def _entry(value: Any, key: str) -> Any:
+    return value.get(key) if isinstance(value, dict) else None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _together(error: ValidationError, more: Iterable[_Problem]) -> ValidationError:
-    """Return `error` with further problems; what it says already is not said again."""
-    details = error.errors(include_url=False)
-    said = {(detail["loc"], detail["msg"]) for detail in details}
+    """Return `error` with further problems."""
     known = [
         InitErrorDetails(
             type=PydanticCustomError(detail["type"], "{text}", {**detail.get("ctx", {}), "text": detail["msg"]}),
             loc=detail["loc"],
             input=detail["input"],
         )
-        for detail in details
+        for detail in error.errors(include_url=False)
     ]
-    new = [problem for problem in more if problem not in said]
-    return ValidationError.from_exception_data("settings", known + (_details(new) if new else []))
+    return ValidationError.from_exception_data("settings", known + _details(more))
 
 
 def _repeated(names: list[str]) -> Iterator[tuple[int, str]]:
@@ -330,7 +323,7 @@ def _located(problems: list[_Problem]) -> ValidationError:
     return ValidationError.from_exception_data("settings", _details(problems))
 
 
-def _details(problems: list[_Problem]) -> list[InitErrorDetails]:
+def _details(problems: Iterable[_Problem]) -> list[InitErrorDetails]:
     return [
         InitErrorDetails(
             type=PydanticCustomError("value_error", "{text}", {"text": text}), loc=location, input=None

@@ -41,8 +41,8 @@ _LABELS: Final[dict[Language, dict[str, str]]] = {
         "held": "积压事件",
         "lost_since": "丢失始于",
         "lost": "丢失事件",
-        "lost_in_outbox": "发件箱已满",
-        "lost_at_broker": "发布后未到",
+        "lost_in_outbox": "发件箱满而丢弃",
+        "lost_at_broker": "发布后未收到",
         "drops": "断线次数",
         "hold_seconds": "保持多久后通知",
     },
@@ -55,8 +55,8 @@ _LABELS: Final[dict[Language, dict[str, str]]] = {
         "held": "Held back",
         "lost_since": "Lost since",
         "lost": "Lost",
-        "lost_in_outbox": "Outbox full",
-        "lost_at_broker": "Never came",
+        "lost_in_outbox": "Given up, outbox full",
+        "lost_at_broker": "Published, never came",
         "drops": "Drop-outs",
         "hold_seconds": "Told after",
     },
@@ -82,7 +82,7 @@ _SENTENCES: Final[dict[Language, dict[str, str]]] = {
             "自 {expected_since} 起等待，从未上线。请检查该集群的采集端、消息服务器账号以及 presence.clusters。"
         ),
         "unstable": "近期第 {drops} 次断线。此后仅在状态保持 {hold_seconds}后通知。",
-        "lost": "丢失事件 {lost} 条：采集端发件箱已满丢弃 {lost_in_outbox} 条，发布后未收到 {lost_at_broker} 条。",
+        "lost": "共 {lost} 条：采集端发件箱已满丢弃 {lost_in_outbox} 条，发布后未收到 {lost_at_broker} 条。",
     },
     "en": {
         "offline": (
@@ -103,28 +103,57 @@ _SENTENCES: Final[dict[Language, dict[str, str]]] = {
         ),
         "unstable": "Drop-out number {drops} of late. From now on a state that lasts {hold_seconds} is told.",
         "lost": (
-            "Events lost: {lost}. Given up by the producer, whose outbox was full: {lost_in_outbox}; "
+            "{lost} in all. Given up by the producer, whose outbox was full: {lost_in_outbox}; "
             "published and never received: {lost_at_broker}."
         ),
+    },
+}
+#: What of it is left to say where the facts stand in rows; of the cases that are missing here, nothing.
+_REMARKS: Final[dict[Language, dict[str, str]]] = {
+    "zh": {
+        "offline": "期间的事件会积压在集群侧，恢复后送达。",
+        "unheard": "首次查看时已失联，失联开始时间未知。",
+        "silent": "没有任何事件或状态，但也未收到离线通知：链路或消息服务器可能已中断。",
+        "first": "首次上线。",
+        "steady": "多次断线后连接已稳定。",
+        "never": "请检查该集群的采集端、消息服务器账号以及 presence.clusters。",
+        "unstable": "链路反复断开，此后仅通知能保持下去的状态。",
+    },
+    "en": {
+        "offline": "What happens there is held back, and comes when it returns.",
+        "unheard": "It was offline when first looked at; since when is not known.",
+        "silent": (
+            "Neither an event nor a status has come, though nobody has said that it is offline: "
+            "its link or its broker may be down."
+        ),
+        "first": "Seen for the first time.",
+        "steady": "Its link is steady again after many drop-outs.",
+        "never": "Check its producer, its account at the broker, and presence.clusters.",
+        "unstable": "Its link comes and goes. From now on only a state that lasts is told.",
     },
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What to show of a notice; `rows` are labels with their values."""
+    """What to show of a notice: all in a `message`, or labels with their values in `rows` above a `remark`."""
 
     title: str
     message: str
-    rows: tuple[tuple[str, str], ...]
+    rows: tuple[tuple[str, str], ...] = ()
+    #: What the rows leave to be said, which may be nothing; None where there is the message alone.
+    remark: str | None = None
 
 
 def words(reason: Reason, facts: Facts, time_zone: ZoneInfo, *, language: Language) -> Words:
     """Return what a notice says in `language`, its times in `time_zone`."""
     given = facts.model_dump(exclude_none=True, exclude={"cause"})
     shown = {name: _shown(name, value, time_zone, language) for name, value in given.items()}
-    message = _SENTENCES[language][_case(reason, facts)].format_map(_Lenient(shown))
-    return Words(_TITLES[language][reason], message, tuple(_rows(given, shown, time_zone, language)))
+    case = _case(reason, facts)
+    message = _SENTENCES[language][case].format_map(_Lenient(shown))
+    rows = tuple(_rows(given, shown, time_zone, language))
+    remark = _REMARKS[language].get(case, "") if rows else None
+    return Words(_TITLES[language][reason], message, rows, remark)
 
 
 def event_of(notice: Notice, *, uid: str) -> EventPayload:

@@ -15,7 +15,7 @@ from tocsin_producer.plan import ApiServer, Plan, Replay
 from tocsin_producer.resolve import resolve
 from tocsin_producer.settings import ProducerSettings, load_settings
 from tocsin_schemas import __version__
-from tocsin_schemas.configuration import ConfigurationError
+from tocsin_schemas.configuration import ConfigurationError, Document
 
 DEFAULT_CONFIG: Final = "/etc/tocsin/producer.yaml"
 _UNUSABLE: Final = 2
@@ -52,7 +52,7 @@ def main() -> None:
 @click.option("--speed", type=click.FloatRange(min=0), default=1.0, help="Pace of --replay; 0 is no pause at all.")
 def run(config: Path, kubeconfig: str | None, context: str | None, replay: Path | None, speed: float) -> None:
     """Watch Events and publish them until told to stop."""
-    settings = _load(config)
+    settings, _ = _load(config)
     source = _recording(replay, speed) if replay else _resolve(kubeconfig, context)
     _become_agent(make_plan(settings, source, resolve_command=_resolve_command(kubeconfig, context)))
 
@@ -63,8 +63,8 @@ def run(config: Path, kubeconfig: str | None, context: str | None, replay: Path 
 @_context
 def check(config: Path, kubeconfig: str | None, context: str | None) -> None:
     """Check the configuration, the files it names and the way to the API server, without connecting."""
-    settings = _load(config)
-    _check_outbox(settings.outbox.path)
+    settings, document = _load(config)
+    _check_outbox(settings.outbox.path, document)
     click.echo(f"cluster     {settings.cluster}")
     click.echo(f"broker      {settings.broker.url} as {settings.broker.username or settings.cluster}")
     click.echo(f"outbox      {settings.outbox.path or 'in memory'}")
@@ -138,7 +138,7 @@ def _become_agent(plan: Plan) -> None:
     os.execve(sys.executable, command, _SMALL | os.environ)  # noqa: S606 - our own module
 
 
-def _load(config: Path) -> ProducerSettings:
+def _load(config: Path) -> tuple[ProducerSettings, Document]:
     try:
         return load_settings(config, os.environ)
     except ConfigurationError as error:
@@ -146,7 +146,7 @@ def _load(config: Path) -> ProducerSettings:
         sys.exit(_UNUSABLE)
 
 
-def _check_outbox(path: Path | None) -> None:
+def _check_outbox(path: Path | None, document: Document) -> None:
     """Find out whether a state file can be written, without making one: a producer may be at work with it."""
     if path is None:
         return
@@ -158,7 +158,8 @@ def _check_outbox(path: Path | None) -> None:
         with tempfile.TemporaryFile(dir=folder):
             return
     except OSError as error:
-        click.echo(f"outbox.path: cannot write {path}: {error.strerror}", err=True)
+        problem = document.problem(("outbox", "path"), f"{path} cannot be written: {error.strerror}")
+        click.echo(str(problem), err=True)
         sys.exit(_UNUSABLE)
 
 

@@ -149,8 +149,9 @@ class Link:
         self.is_connected = False
         self._look.end()
         under_way = [sent.message for sent in self._in_flight.values()]
-        for under_way_or_kept in (*self._in_flight.values(), *self._settling):
-            heappush(self._free, under_way_or_kept.seq)
+        numbers = [*(sent.seq for sent in self._in_flight.values()), *(taken.seq for taken in self._settling)]
+        for seq in numbers:
+            heappush(self._free, seq)
         self._in_flight.clear()
         self._settling.clear()
         self._statuses.clear()
@@ -360,7 +361,7 @@ class Link:
 
     @property
     def _advice(self) -> str:
-        return f"is the account of {self._status_topic} allowed to write?"
+        return f"may this account write below {self._status_topic.removesuffix('status')}?"
 
     def _back_off(self) -> None:
         self._refusals += 1

@@ -4,12 +4,14 @@
 """
 
 import json
+import logging
 import os
 import re
 import ssl
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -87,7 +89,9 @@ def from_kubeconfig(kubeconfig: str, context: str | None = None) -> ApiServer:
         raise ResolveError("reading a kubeconfig needs pip install 'tocsin[producer]'") from error
     files = _files(kubeconfig)
     found = SimpleNamespace(api_key={})
-    with tempfile.TemporaryDirectory() as directory:  # the loader unpacks certificates into files
+    # The loader unpacks certificates into files, and of credentials that a plugin does not give it says no more
+    # than a line in the log.
+    with tempfile.TemporaryDirectory() as directory, _overheard() as complaints:
         try:
             load_kube_config(  # type: ignore[no-untyped-call] # untyped in the package
                 config_file=os.pathsep.join(map(str, files)),
@@ -97,9 +101,34 @@ def from_kubeconfig(kubeconfig: str, context: str | None = None) -> ApiServer:
                 temp_file_path=directory,
             )
             server = _api_server(found)
+            if complaints and server.token is None and server.client_certificate is None:
+                raise ResolveError(f"its user has no credentials: {complaints[-1]}")  # noqa: TRY301
         except Exception as error:  # noqa: BLE001 - the loader raises whatever an odd file leads it to
             raise ResolveError(f"{kubeconfig}: {_explain(error)}") from None
     return _checked(server, where=kubeconfig)
+
+
+class _Complaints(logging.Handler):
+    """Gathers what is logged as an error."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
+@contextmanager
+def _overheard() -> Iterator[list[str]]:
+    """Give the errors that are logged within, to the root as the loader does it."""
+    complaints = _Complaints()
+    root = logging.getLogger()
+    root.addHandler(complaints)
+    try:
+        yield complaints.texts
+    finally:
+        root.removeHandler(complaints)
 
 
 def _files(kubeconfig: str) -> list[Path]:
@@ -132,6 +161,10 @@ def _api_server(found: SimpleNamespace) -> ApiServer:
     if getattr(found, "proxy", None):
         raise ResolveError("proxy-url is not supported; name a server that can be reached without a proxy")
     bearer = found.api_key.get("BearerToken") or found.api_key.get("authorization") or ""
+    if bearer.startswith("Basic "):
+        raise ResolveError(
+            "its user has a username and a password, which Kubernetes takes no longer; give a token"
+        )
     return ApiServer(
         url=found.host,
         ca=_contents(found, "ssl_ca_cert"),
@@ -156,7 +189,7 @@ def _pem(file: Path) -> str:
 def _checked(server: ApiServer, *, where: str) -> ApiServer:
     """Return `server` if a connection to it can at least be tried."""
     if not _is_address(server.url):
-        found = server.url.rpartition("@")[2]  # without a password, if there is one
+        found = re.sub(r".*@", "…@", server.url, flags=re.DOTALL)  # without a password, if there is one
         raise ResolveError(f"{where}: the server should be like https://10.0.0.1:6443, not {found!r}")
     try:
         tls_context(server)

@@ -11,6 +11,7 @@ from tocsin_producer.filter import Rule
 from tocsin_schemas.broker import BrokerSettings
 from tocsin_schemas.configuration import (
     ClusterField,
+    Document,
     Duration,
     Listen,
     Number,
@@ -187,11 +188,10 @@ class ProducerSettings(Settings):
     log: LogSettings = LogSettings()
 
 
-def load_settings(path: Path, environment: Mapping[str, str]) -> ProducerSettings:
-    """Read the configuration file.
+def load_settings(path: Path, environment: Mapping[str, str]) -> tuple[ProducerSettings, Document]:
+    """Read the file at `path` with `environment` over it.
 
     Raises:
         ConfigurationError: with everything that is wrong with it.
     """
-    settings, _ = load(ProducerSettings, path, environment=environment)
-    return settings
+    return load(ProducerSettings, path, environment=environment)

@@ -44,6 +44,9 @@ _LOOKS_PER_KEEPALIVE: Final = 4
 #: Code of a PUBACK that is no failure, although nobody gets the message.
 _NO_MATCHING_SUBSCRIBERS: Final = 0x10
 
+#: How a connection ends when nobody says why.
+WORDLESS: Final = "closed without a word"
+
 _HINTS: Final = {
     "Not authorized": "check username and password_file, and that the broker knows this account",
     "Bad user name or password": "check username and password_file",
@@ -121,7 +124,7 @@ class Connection:
 
         def on_disconnect(_c: Any, _u: Any, flags: Any, reason: Any, _p: Any) -> None:
             told = flags.is_disconnect_packet_from_server or reason != "Unspecified error"
-            self._lost = self._lost or (str(reason) if told else self._socket_error or "closed without a word")
+            self._lost = self._lost or (str(reason) if told else self._socket_error or WORDLESS)
 
         def on_publish(_c: Any, _u: Any, mid: int, reason: Any, _p: Any) -> None:
             self._note_acknowledged(mid, reason)
@@ -221,7 +224,7 @@ class Connection:
     def _why_lost(self) -> str:
         if self.refused is not None:
             return _with_hint(f"refused by the broker: {self.refused}", self.refused)
-        reason = self._lost or "closed without a word"
+        reason = self._lost or WORDLESS
         if not self.accepted:
             return f"connection lost before the broker answered: {reason}{self._guess()}"
         return _with_hint(f"connection lost: {reason}", reason)

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Final
 
 from tocsin_schemas.backoff import backoff_seconds
-from tocsin_schemas.connection import MQTT_3_1_1, MQTT_5, Connection, ConnectionLostError
+from tocsin_schemas.connection import MQTT_3_1_1, MQTT_5, WORDLESS, Connection, ConnectionLostError
 from tocsin_schemas.dial import Broker, drain, explain, wait
 from tocsin_schemas.handler import Handler, Received, Will
 from tocsin_schemas.pulse import Pulse
@@ -27,6 +27,9 @@ _log = logging.getLogger(__name__)
 #: A connection that ends sooner continues the streak of failures: two clients that take one session from each
 #: other would otherwise do so every second.
 STEADY_SECONDS: Final = 30.0
+#: So many in a row that were accepted and ended sooner without a word look like a fight for the session. Mosquitto
+#: 2.0.11 does not say that it gives one to somebody else.
+FIGHT_LIMIT: Final = 4
 #: A CONNECT of version 5 may stay unanswered so often in a row before one try is made with 3.1.1; fewer where the
 #: connection before was one of 3.1.1.
 UNANSWERED_LIMIT: Final = 2
@@ -70,6 +73,7 @@ class Session:
         self._unanswered = 0
         self._unanswered_limit = UNANSWERED_LIMIT
         self._failures = 0
+        self._short_connections = 0
         self.pulse = Pulse()
         self.trouble: str | None = "not connected yet"
 
@@ -193,11 +197,19 @@ class Session:
         connection.tell(self._handler)
 
     def _note_failure(self, reason: str, connected_at: float | None) -> None:
-        """Warn once per streak: the first failure aloud, its repeats only for who looks closely."""
+        """Warn once per streak: the first failure aloud, its repeats only for who looks closely.
+
+        What looks like a fight for the session is told besides, as soon as it does.
+        """
         steady = connected_at is not None and time.monotonic() - connected_at >= STEADY_SECONDS
         self._failures = 1 if steady else self._failures + 1
+        is_short = connected_at is not None and not steady and reason.endswith(WORDLESS)
+        self._short_connections = self._short_connections + 1 if is_short else 0
+        is_told = self._failures == 1 or self._short_connections == FIGHT_LIMIT
+        if self._short_connections >= FIGHT_LIMIT:
+            reason += f" again and again; does another client use the client id {self._broker.client_id}?"
         self.trouble = reason
-        log = _log.warning if self._failures == 1 else _log.debug
+        log = _log.warning if is_told else _log.debug
         log("broker %s:%d: %s", self._broker.host, self._broker.port, reason)
 
     def _pause(self, stop: threading.Event) -> None:

@@ -38,9 +38,11 @@ def _markdown(content: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", samples())
 def test_a_page_says_all_that_the_card_says(name: str) -> None:
-    page = _Page(card_to_html(event_card(view(name))))
-    assert view(name).message in page.text
-    assert view(name).title in page.text
+    shown = view(name)
+    page = _Page(card_to_html(event_card(shown)))
+    assert (shown.message if shown.remark is None else shown.remark) in page.text
+    assert all(label in page.text and value in page.text for label, value in shown.rows)
+    assert shown.title in page.text
     assert "edge-042" in page.text
 
 

@@ -213,7 +213,7 @@ def test_send_test_fails_when_the_service_refuses_and_says_why_without_the_addre
     with WebhookFake(Answer(404)) as service:
         result = call("send-test", write(tmp_path, url=f"{service.url}/secret-token"), "hook")
         assert result.exit_code == 1
-        assert "404" in result.stderr
+        assert result.stderr.startswith("hook: not delivered: HTTP 404")
         assert "secret-token" not in result.output
 
 
@@ -221,6 +221,20 @@ def test_tail_refuses_what_is_no_cluster(config: Path) -> None:
     result = call("tail", config, "--cluster", "edge/#")
     assert result.exit_code == 2
     assert "expected the name of a cluster" in result.stderr
+
+
+@pytest.mark.parametrize("root", ["#", "k8s/+", "", "$SYS"])
+def test_tail_refuses_what_is_no_root_of_topics(config: Path, root: str) -> None:
+    result = call("tail", config, "--broker", "mqtt://localhost:1", "--topic-root", root)
+    assert result.exit_code == 2
+    assert "'--topic-root': expected topic levels such as k8s/v1" in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--username", "--password-file", "--ca-file", "--topic-root"])
+def test_tail_refuses_options_that_would_do_nothing_beside_a_configuration(config: Path, option: str) -> None:
+    result = call("tail", config, option, "x")
+    assert result.exit_code == 2
+    assert f"{option} goes with --broker" in result.stderr
 
 
 def test_tail_without_a_configuration_checks_the_broker_that_it_is_given(tmp_path: Path) -> None:

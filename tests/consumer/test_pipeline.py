@@ -404,7 +404,7 @@ def test_events_that_never_came_and_those_that_a_producer_gave_up_are_one_notice
     sut.pass_(MINUTE)
     assert sut.notices() == ["EventsLost"]
     found = [d.notification.event for d in sut.store.due("ops", sut.clock.now, limit=9)][-1]
-    assert found.msg.startswith("Events lost: 7. Given up by the producer, whose outbox was full: 5;")
+    assert found.msg.startswith("7 in all. Given up by the producer, whose outbox was full: 5;")
 
 
 def test_no_numbers_of_one_cluster_keep_the_presence_of_another_from_being_told(sut: Sut) -> None:

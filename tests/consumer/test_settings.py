@@ -264,6 +264,21 @@ route:
     ]
 
 
+def test_an_unknown_receiver_is_found_beside_what_else_is_wrong_in_routes(file: Path) -> None:
+    text = GOOD.replace("[dump]}", "[5, dmp], match: {kind: '('}, routes: [{receivers: [dumb], matsch: {}}]}")
+    assert problems(file, text) == [
+        "4: route.match: the top of the tree takes every event; move it into routes",
+        (
+            "4: route.match.kind: expected a regular expression, found '(': "
+            "missing ), unterminated subpattern at position 0"
+        ),
+        "4: route.receivers[0]: expected text, found 5; put it in quotes",
+        "4: route.receivers[1]: no receiver is called 'dmp'; there are dump",
+        "4: route.routes[0].matsch: unknown key; did you mean match?",
+        "4: route.routes[0].receivers[0]: no receiver is called 'dumb'; there are dump",
+    ]
+
+
 def test_an_expression_that_does_not_compile_is_found_at_its_place(file: Path) -> None:
     text = GOOD.replace("[dump]}", "[dump], routes: [{match: {reason: '*Failed'}}, {drop: [{namspace: x}]}]}")
     first, second = problems(file, text)

@@ -28,7 +28,7 @@ NOTICES = [name for name, sample in samples().items() if facts_of(sample.event)]
         (
             "events-lost",
             (
-                "Events lost: 118. Given up by the producer, whose outbox was full: 100; "
+                "118 in all. Given up by the producer, whose outbox was full: 100; "
                 "published and never received: 18."
             ),
         ),

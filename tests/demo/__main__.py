@@ -6,6 +6,7 @@ broker and consumer are the real ones; the Feishu group is a stand-in that check
 
 import argparse
 import copy
+import signal
 import sys
 import tempfile
 import threading
@@ -50,15 +51,17 @@ class Demo:
 
     def run(self, *, stay: bool) -> None:
         """Show it: once, or until Ctrl-C."""
-        player = threading.Thread(target=self._play, args=(range(1) if not stay else count(),), name="player")
-        player.start()
+        rounds = count() if stay else range(1)
+        player = threading.Thread(target=self._play, args=(rounds,), name="player", daemon=True)
         try:
+            player.start()
             while player.is_alive():
                 self._look()
         except KeyboardInterrupt:
             self._screen.say("stopping once all has arrived …")
         finally:
             self._stop.set()
+        if player.is_alive():  # Ctrl-C can come before it has begun
             player.join()
         self._settle()
 
@@ -148,18 +151,28 @@ def main() -> None:
     parser.add_argument("--stay", action="store_true", help="go on until Ctrl-C")
     parser.add_argument("--embedded", action="store_true", help="use the embedded broker, not Mosquitto")
     options = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):  # whoever ends it so wants no process of it to go on either
+        signal.signal(number, signal.default_int_handler)
+    try:
+        missing = _show(stay=options.stay, embedded=options.embedded)
+    except KeyboardInterrupt:  # not at once enough for who pressed Ctrl-C a second time
+        sys.exit(128 + signal.SIGINT)
+    sys.exit(1 if missing else 0)
+
+
+def _show(*, stay: bool, embedded: bool) -> int:
+    """Show the demo, and return how many Events have not arrived."""
     with (
         tempfile.TemporaryDirectory(prefix="tocsin-demo-") as folder,
         Screen() as screen,
-        Installation(Path(folder), screen.show, embedded=options.embedded) as parts,
+        Installation(Path(folder), screen.show, embedded=embedded) as parts,
     ):
         screen.say(f"broker: {parts.broker.title}", "dim")
         demo = Demo(parts, screen)
-        demo.run(stay=options.stay)
+        demo.run(stay=stay)
         parts.stop()
         screen.summarise(summary(parts, demo))
-        missing = demo.missing()
-    sys.exit(1 if missing else 0)
+        return demo.missing()
 
 
 def summary(parts: Installation, demo: Demo) -> list[tuple[str, str]]:
@@ -170,6 +183,7 @@ def summary(parts: Installation, demo: Demo) -> list[tuple[str, str]]:
         ("event states at the API server", str(served)),
         ("filtered at the edge", str(served - demo.passed())),
         ("published", f"{producer['published']} ({producer['bytes'] / 1000:.0f} kB of topics and JSON)"),
+        ("of those sent again after the cut", f"{max(0, producer['published'] - arrived)}, and told once"),
         ("repeats folded into later ones", str(demo.passed() - arrived)),
         ("over the link, TLS and all", f"{(parts.link.sent + parts.link.received) / 1000:.0f} kB"),
         ("alerts: recorded in a file", str(arrived)),

@@ -1,8 +1,11 @@
 """`make demo` is the first thing that people try."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -21,3 +24,25 @@ def test_the_demo_shows_cards_loses_nothing_and_says_which_broker_it_runs(
     assert "NodeNotReady · pi-1" in shown
     assert re.search(r"losses +0\b", shown)
     assert int(re.findall(r"cards in the Feishu group +(\d+)", shown)[0]) == shown.count("╭─")
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_whoever_ends_the_demo_impatiently_gets_no_traceback_and_nothing_stays_behind(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    command, environment = [sys.executable, "-m", "tests.demo", "--stay"], {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as demo:
+        assert demo.stdout is not None
+        demo.stdout.readline()
+        demo.send_signal(number)
+        demo.send_signal(number)
+        try:
+            _, errors = demo.communicate(timeout=PATIENCE_SECONDS)
+        finally:
+            demo.kill()
+    assert errors == ""
+    assert demo.returncode in (0, 128 + signal.SIGINT)
+    assert list(tmp_path.iterdir()) == []  # all that runs is ended before its folder goes

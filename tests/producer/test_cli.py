@@ -119,7 +119,8 @@ def test_check_finds_a_place_where_no_outbox_can_be(config: Path, path: str) -> 
     outbox(config, path)
     result = CliRunner().invoke(cli.main, ["check", "--config", str(config)])
     assert result.exit_code == 2
-    assert f"outbox.path: cannot write {path}: " in result.stderr
+    line = config.read_text().splitlines().index(f"outbox: {{path: {path}}}") + 1
+    assert result.stderr.startswith(f"{config}:{line}: outbox.path: {path} cannot be written: ")
 
 
 def test_check_leaves_no_outbox_behind(config: Path, tmp_path: Path) -> None:

@@ -399,3 +399,13 @@ def test_a_message_that_was_put_back_goes_before_younger_ones() -> None:
     first, _ = outbox.take(2)
     outbox.put_back(first)
     assert uids(outbox.take(2)) == [("a", 1), ("c", 1)]
+
+
+def test_what_is_given_up_takes_no_newer_state_of_its_event_with_it_and_is_then_no_loss() -> None:
+    outbox = make()
+    outbox.put(message("a", 1))
+    (first,) = outbox.take(1)
+    outbox.put(message("a", 2))
+    outbox.give_up(first)
+    assert outbox.lost == 0
+    assert uids(outbox.take(1)) == [("a", 2)]

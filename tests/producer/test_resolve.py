@@ -190,7 +190,7 @@ def test_a_server_that_is_no_address_is_told_with_what_was_expected(tmp_path: Pa
 
 def test_a_password_in_the_address_is_refused_and_does_not_show(tmp_path: Path) -> None:
     text = refusal(kubeconfig(tmp_path, {}, {"server": f"https://admin:{SECRET}@h"}))
-    assert "should be like" in text
+    assert "should be like https://10.0.0.1:6443, not '…@h'" in text
     assert SECRET not in text
 
 
@@ -217,6 +217,30 @@ def test_a_client_key_with_a_passphrase_is_told_and_nobody_is_asked_for_it(
     )
     user = {"client-certificate-data": inline(leaf.cert_chain_pems[0].bytes()), "client-key-data": inline(key)}
     assert "the client key is encrypted" in refusal(kubeconfig(tmp_path, user))
+
+
+@pytest.mark.parametrize(
+    ("plugin", "reason"),
+    [
+        ({"command": "/none/plugin"}, "No such file or directory: '/none/plugin'"),
+        ({"command": "echo", "args": ["none"]}, "exec: "),
+        ({"command": "false"}, "exec: "),
+    ],
+)
+def test_a_plugin_that_gives_no_credentials_is_told_instead_of_going_on_without_any(
+    tmp_path: Path, plugin: dict[str, object], reason: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    exec_plugin = {"apiVersion": "client.authentication.k8s.io/v1", **plugin}
+    text = refusal(kubeconfig(tmp_path, {"exec": exec_plugin}))
+    assert "its user has no credentials: " in text
+    assert reason in text
+    assert "ERROR" not in capfd.readouterr().err
+
+
+def test_a_user_with_a_password_is_told_that_kubernetes_takes_none(tmp_path: Path) -> None:
+    text = refusal(kubeconfig(tmp_path, {"username": "admin", "password": SECRET}))
+    assert "a username and a password, which Kubernetes takes no longer" in text
+    assert SECRET not in text
 
 
 def test_a_ca_file_may_have_comments_in_any_language(tmp_path: Path, ca: str) -> None:

@@ -11,7 +11,7 @@ MINIMAL = "cluster: edge-042\nbroker: {url: mqtts://broker.example.com}\n"
 def load(folder: Path, text: str, environment: dict[str, str] | None = None) -> ProducerSettings:
     path = folder / "producer.yaml"
     path.write_text(text)
-    return load_settings(path, environment or {})
+    return load_settings(path, environment or {})[0]
 
 
 def problems(folder: Path, text: str) -> list[str]:

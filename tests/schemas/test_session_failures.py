@@ -163,6 +163,45 @@ def test_a_connection_that_ends_at_once_continues_the_streak_of_failures(mosquit
 
 
 @pytest.mark.broker
+def test_two_clients_that_fight_for_one_session_are_asked_about_the_client_id(mosquitto: Mosquitto) -> None:
+    broker, one = broker_at(mosquitto.port), Recorder()
+    with running(broker, one) as run:
+        until(lambda: one.connections)
+        with running(broker, Recorder()):
+            question = f"does another client use the client id {broker.client_id}?"
+            until(lambda: question in (run.session.trouble or ""))
+
+
+class _Hanging(FakeBroker):
+    """Accepts everyone, and ends the connection at the first SUBSCRIBE, for `reason` or without a word."""
+
+    def __init__(self, reason: bytes = b"") -> None:
+        super().__init__()
+        self._reason = reason
+
+    def answer(self, kind: int, body: bytes) -> bytes | None:  # noqa: ARG002
+        return ACCEPTED if kind == CONNECT else (self._reason or None)
+
+
+def test_connections_that_never_last_are_warned_of_once_more_and_only_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    recorder = Recorder(filters=("a/topic",))
+    with _Hanging() as broker, running(broker_at(broker.port), recorder):
+        until(lambda: len(recorder.lost) > session_module.FIGHT_LIMIT + 2)
+    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert ["does another client use" in warning for warning in warnings] == [False, True]
+
+
+def test_connections_that_end_for_a_reason_look_like_no_fight(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    recorder = Recorder(filters=("a/topic",))
+    with _Hanging(b"\xe0\x02\x8b\x00") as broker, running(broker_at(broker.port), recorder):
+        until(lambda: len(recorder.lost) > session_module.FIGHT_LIMIT + 1)
+    assert "does another client use" not in caplog.text
+
+
+@pytest.mark.broker
 def test_a_connection_that_lasted_ends_the_streak(mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_module, "STEADY_SECONDS", 0.0)
     failures: list[int] = []

@@ -131,7 +131,8 @@ def _tags(view: View) -> list[tuple[str, str]]:
 
 def _body(view: View, title: str | None) -> list[dict[str, Any]]:
     heading = [_text(view.title, text_size="heading"), _small(_where(view))] if title else []
-    message = [_text(view.message)] if view.message.strip() else []
+    said = view.message if view.remark is None else view.remark
+    message = [_text(said)] if said.strip() else []
     return [*heading, _columns(list(view.rows) or _times(view)), *message]
 
 
@@ -149,7 +150,12 @@ def _times(view: View) -> list[tuple[str, str]]:
 
 
 def _where(view: View) -> str:
-    """Return what the title leaves out: the kind, the part of the object, the node, and who says so."""
+    """Return what the title leaves out: the kind, the part of the object, the node, and who says so.
+
+    The title and the tags of a notice say all of that but the last.
+    """
+    if view.rows:
+        return view.labels["notice"]
     container = f"{view.labels['container']} {view.container}" if view.container else ""
     node = f"{view.labels['node']} {view.node}" if view.node and view.node != view.name else ""
     return " · ".join(part for part in (view.kind, container, node, view.component) if part)

@@ -10,9 +10,12 @@ from tests.consumer.views import view
 from tests.fakes.feishu_card import check_card
 from tests.fakes.feishu_text import rich_text, text_message
 from tocsin_consumer.labels import LABELS, Language
+from tocsin_consumer.notice import facts_of
 from tocsin_consumer.receivers import feishu_card
 from tocsin_consumer.receivers.feishu_card import escape_markdown, escape_text, event_card, with_keyword
 from tocsin_consumer.samples import samples
+
+NOTICES = [name for name, sample in samples().items() if facts_of(sample.event)]
 
 
 def _texts(card: Any) -> list[str]:
@@ -74,6 +77,33 @@ def test_what_was_held_back_says_for_how_long_and_until_when() -> None:
 @pytest.mark.parametrize("name", samples())
 def test_no_field_of_a_card_is_empty(name: str) -> None:
     assert all(text.strip() for text in _texts(event_card(view(name))))
+
+
+@pytest.mark.parametrize("language", LABELS)
+@pytest.mark.parametrize("name", NOTICES)
+def test_a_notice_says_below_its_rows_nothing_that_stands_in_them(name: str, language: Language) -> None:
+    shown = view(name, language=language)
+    texts = _texts(event_card(shown)["body"])
+    said = texts[2 * len(shown.rows) :]
+    assert not [value for _, value in shown.rows if any(value in text for text in said)]
+    assert shown.message not in texts
+
+
+@pytest.mark.parametrize(("language", "said"), [("zh", "tocsin 通知"), ("en", "notice from tocsin")])
+def test_below_the_title_of_a_notice_stands_whose_it_is_in_the_language_of_the_receiver(
+    language: Language, said: str
+) -> None:
+    card = event_card(view("cluster-online", language=language))
+    assert card["header"]["subtitle"]["content"] == said
+    assert said in _texts(event_card(view("cluster-online", language=language), title="x")["body"])
+
+
+def test_the_locked_screen_shows_all_that_a_notice_says() -> None:
+    summary = event_card(view("cluster-online"))["config"]["summary"]["content"]
+    assert (
+        summary
+        == "[edge-042] recovered Cluster back online: Back after 2 h 14 min. Events held back: 37, lost: 0."
+    )
 
 
 def test_a_title_of_ones_own_is_above_reason_and_object() -> None:
