@@ -15,8 +15,9 @@ from tocsin_consumer.errors import PermanentError, RenderError, StoreError, Temp
 from tocsin_consumer.inert import one_line
 from tocsin_consumer.rate_limit import RateLimit, SlidingWindow
 from tocsin_consumer.receivers.receiver import Receipt, Receiver, Rendering
+from tocsin_consumer.records import Delivery, Outcome
 from tocsin_consumer.retry import Backoff, GiveUp, after_failure, rest
-from tocsin_consumer.store import Delivery, Outcome, Store
+from tocsin_consumer.store import Store
 from tocsin_consumer.throttle import ThrottledLog
 from tocsin_schemas.backoff import backoff_seconds
 
