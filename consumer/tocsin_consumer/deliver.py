@@ -24,7 +24,7 @@ from tocsin_schemas.backoff import backoff_seconds
 _log = logging.getLogger(__name__)
 
 #: Deliveries taken from the store at once.
-BATCH_LIMIT: Final = 100
+BATCH_LIMIT: Final = 250
 #: What a local receiver took is written down after at most this time, for many deliveries at once; what any other
 #: took, at once. A kill repeats what was delivered since, and nothing else.
 SETTLE_SECONDS: Final = 0.1

@@ -15,7 +15,7 @@ from tocsin_schemas.backoff import backoff_seconds
 _log = logging.getLogger(__name__)
 
 #: Messages that share a commit: what has gathered while the last commit was under way, at most so many.
-BATCH_LIMIT: Final = 500
+BATCH_LIMIT: Final = 250
 _IDLE_SECONDS: Final = 0.5
 
 
