@@ -64,6 +64,7 @@ def stored(folder: Path, count: int) -> Iterator[Row]:
     with Receiving(folder, []) as receiving:
         figures = _take_in(receiving, count)
         yield from _named(f"{count} events stored", figures)
+        yield from _named(f"{count} events stored", _transactions(receiving, count))
         yield from _named(f"{count} events stored", _come_again(receiving))
 
 
@@ -124,6 +125,11 @@ def _make_session(receiving: Receiving) -> None:
     """Let the broker know the consumer, so that it keeps what comes while that is away."""
     receiving.start()
     receiving.stop()
+
+
+def _transactions(receiving: Receiving, count: int) -> Iterator[Row]:
+    """Count how often the store was asked: twice a batch, which is the larger the slower the disk is."""
+    yield Row("transactions", receiving.figure("store_commits_total") * 1000 / count, "per 1,000 events")
 
 
 def _come_again(receiving: Receiving) -> Iterator[Row]:

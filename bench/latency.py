@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.machine import machine
-from bench.process import cpu_seconds
+from bench.process import cpu_seconds, peak_mib
 from bench.row import Row
 from tests.fakes.faults import Answer, Request
 from tests.stage.site import CLUSTER, Site
@@ -28,6 +28,7 @@ from tests.stage.site import CLUSTER, Site
 RUNS: Final = ((100, 20.0), (1_000, 50.0), (10_000, 200.0))
 #: One event at a time, each with two commits and a request; in bulk it is a fraction of that, see consumer.py.
 CONSUMER_CPU_MS: Final = 3.0
+CONSUMER_MEMORY_MIB: Final = 60.0
 _PATIENCE_SECONDS: Final = 60.0
 _SETTLED: Final = 2.0
 
@@ -76,6 +77,7 @@ def _measure(site: Site, count: int, rate: float) -> Iterator[Row]:
     yield Row("longest", took[-1] * 1000, "ms")
     yield Row("CPU of the producer", producer, "ms/event")
     yield Row("CPU of the consumer", consumer, "ms/event", CONSUMER_CPU_MS)
+    yield Row("memory of the consumer at most", peak_mib(site.consumer.pid), "MiB", CONSUMER_MEMORY_MIB)
     yield Row("missing", len(served.keys() - arrivals.at.keys()), "events", 0)
     yield Row("repeated", arrivals.repeats, "events", 0)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from tocsin_consumer.database import Connection, insert
+from tocsin_consumer.database import Connection, Row, insert
 from tocsin_consumer.losses import Loss
 from tocsin_consumer.presence import Link, Presence, Told
 from tocsin_consumer.sequence import Position
@@ -67,7 +67,7 @@ def _all(connection: Connection, table: str, columns: Sequence[str]) -> list[tup
     return connection.execute(query).fetchall()
 
 
-def _keep(connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def _keep(connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
     """Insert rows, or put them in the place of those about the same cluster."""
     news = ", ".join(f"{column} = excluded.{column}" for column in columns)
     insert(

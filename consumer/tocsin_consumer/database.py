@@ -20,6 +20,7 @@ from tocsin_consumer.errors import StoreError
 from tocsin_consumer.store_lock import StoreLock
 
 Connection = sqlite3.Connection
+Row = Sequence[Any]
 
 #: What to do about a damaged store.
 DAMAGED: Final = (
@@ -33,8 +34,8 @@ _BUSY_SECONDS: Final = 5.0
 #: Errors of a statement's own, which would fail in the same way in any database.
 _ABOUT_A_ROW: Final = (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.ProgrammingError)
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-#: Rows that one statement takes at most.
-_ROWS_LIMIT: Final = 256
+#: Values that one statement takes at most: what every SQLite can do (sqlite.org/limits.html).
+_VALUES_LIMIT: Final = 999
 
 
 class Database:
@@ -134,26 +135,28 @@ class Database:
             raise StoreError(f"store {self.path}: {error}{hint}") from error
 
 
-def in_statements(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    """Cut `rows` into runs of 256, 128, 64, …: what shares a statement.
+def in_statements(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """Cut `rows` into runs, each of which shares a statement.
 
     Python's lock is let go at each step of a statement, and with other threads at work it takes long to get it
-    back; so many rows share one. Their number is one of few: SQLite keeps what it has prepared.
+    back; so a step is for many rows. How many is a power of two: SQLite keeps what it has prepared, and of few
+    lengths that is little.
     """
     start = 0
     while left := len(rows) - start:
-        size = 1 << (min(left, _ROWS_LIMIT).bit_length() - 1)
+        most = min(left, _VALUES_LIMIT // len(rows[start]))
+        size = 1 << (most.bit_length() - 1)
         yield rows[start : start + size]
         start += size
 
 
-def values(rows: Sequence[Sequence[Any]]) -> str:
+def values(rows: Sequence[Row]) -> str:
     """Return the placeholders of `rows` as in VALUES (?, ?), (?, ?)."""
     row = f"({', '.join('?' * len(rows[0]))})"
     return ", ".join([row] * len(rows))
 
 
-def insert(connection: Connection, statement: str, rows: Sequence[Sequence[Any]], *, ending: str = "") -> None:
+def insert(connection: Connection, statement: str, rows: Sequence[Row], *, ending: str = "") -> None:
     """Insert `rows`; the `statement` is what stands before their values, and `ending` what stands behind."""
     for run in in_statements(rows):
         connection.execute(f"{statement} VALUES {values(run)} {ending}", [value for row in run for value in row])

@@ -123,12 +123,18 @@ def test_events_of_a_batch_are_told_in_the_order_in_which_they_came(sut: Sut) ->
     assert sut.told == states
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 255, 256, 257, 700])
-def test_rows_that_share_a_statement_are_all_of_them_in_their_order_and_of_few_numbers(count: int) -> None:
-    runs = list(in_statements(range(count)))
-    assert [row for run in runs for row in run] == list(range(count))
-    assert {len(run) for run in runs} <= {1, 2, 4, 8, 16, 32, 64, 128, 256}
-    assert len(runs) <= count // 256 + 8
+@pytest.mark.parametrize("count", [0, 1, 2, 127, 128, 129, 700])
+@pytest.mark.parametrize(("width", "most"), [(2, 256), (6, 128), (12, 64)])
+def test_rows_share_statements_of_few_lengths_and_of_no_more_values_than_any_sqlite_takes(
+    count: int, width: int, most: int
+) -> None:
+    rows = [(number,) * width for number in range(count)]
+    runs = list(in_statements(rows))
+    assert [row for run in runs for row in run] == rows
+    assert {len(run) for run in runs} <= {1 << power for power in range(10)}
+    assert max(map(len, runs), default=0) <= most
+    assert most * width <= 999
+    assert len(runs) <= count // most + most.bit_length()
 
 
 def test_a_batch_of_more_rows_than_a_statement_takes_is_kept_as_a_whole(sut: Sut) -> None:
