@@ -15,15 +15,16 @@ from tocsin_consumer.errors import PermanentError, RenderError, StoreError, Temp
 from tocsin_consumer.inert import one_line
 from tocsin_consumer.rate_limit import RateLimit, SlidingWindow
 from tocsin_consumer.receivers.receiver import Receipt, Receiver, Rendering
+from tocsin_consumer.records import Delivery, Outcome
 from tocsin_consumer.retry import Backoff, GiveUp, after_failure, rest
-from tocsin_consumer.store import Delivery, Outcome, Store
+from tocsin_consumer.store import Store
 from tocsin_consumer.throttle import ThrottledLog
 from tocsin_schemas.backoff import backoff_seconds
 
 _log = logging.getLogger(__name__)
 
 #: Deliveries taken from the store at once.
-BATCH_LIMIT: Final = 100
+BATCH_LIMIT: Final = 250
 #: What a local receiver took is written down after at most this time, for many deliveries at once; what any other
 #: took, at once. A kill repeats what was delivered since, and nothing else.
 SETTLE_SECONDS: Final = 0.1

@@ -15,7 +15,7 @@ from tocsin_schemas.backoff import backoff_seconds
 _log = logging.getLogger(__name__)
 
 #: Messages that share a commit: what has gathered while the last commit was under way, at most so many.
-BATCH_LIMIT: Final = 500
+BATCH_LIMIT: Final = 250
 _IDLE_SECONDS: Final = 0.5
 
 
@@ -88,16 +88,19 @@ class Feed:
         try:
             stored = self._persist(lambda: self._pipeline.process(batch), wait)
         except Exception as error:  # noqa: BLE001 - one bad message must not end the feed
-            _log.exception("a batch of %d messages failed", len(batch))
-            return self._isolate(batch, f"internal error: {type(error).__name__}", wait)
+            return self._isolate(batch, error, wait)
         if stored:
             self._acknowledge(batch)
         return stored
 
-    def _isolate(self, batch: Sequence[Arrival], reason: str, wait: Callable[[float], bool]) -> bool:
-        """Take the messages of a batch that failed one by one, and bury the one that is to blame."""
+    def _isolate(self, batch: Sequence[Arrival], error: Exception, wait: Callable[[float], bool]) -> bool:
+        """Halve a batch that failed until the message is alone that is to blame, and bury that."""
+        reason = f"internal error: {type(error).__name__}"
         if len(batch) > 1:
-            return all(self._store([arrival], wait) for arrival in batch)
+            _log.warning("a batch of %d messages failed: %s; looking for the one to blame", len(batch), reason)
+            half = len(batch) // 2
+            return self._store(batch[:half], wait) and self._store(batch[half:], wait)
+        _log.error("a message failed", exc_info=error)
         buried = self._persist(lambda: self._pipeline.reject(batch[0], reason), wait)
         if buried:
             self._acknowledge(batch)

@@ -8,9 +8,10 @@ from typing import Final
 
 from tocsin_schemas.session import Connection, Received
 
-#: As many messages as a broker may have sent without an acknowledgement (MQTT 5). Not every broker keeps to it:
-#: Mosquitto 2.0.11 sends all that it has queued when a session resumes.
-MESSAGE_LIMIT: Final = 1000
+#: As many messages as a broker may have sent without an acknowledgement (MQTT 5): a batch that is being stored and
+#: one that gathers. Not every broker keeps to it: Mosquitto 2.0.11 sends all that it has queued when a session
+#: resumes.
+MESSAGE_LIMIT: Final = 500
 BYTE_LIMIT: Final = 8 * 1024 * 1024
 
 

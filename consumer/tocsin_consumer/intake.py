@@ -117,7 +117,5 @@ class Intake:
         return not self._stored
 
     def _acknowledge(self, connection: Connection) -> None:
-        while self._stored:
-            arrival = self._stored.popleft()
-            if arrival.connection is connection:
-                connection.acknowledge(arrival.message)
+        stored = [self._stored.popleft() for _ in range(len(self._stored))]
+        connection.acknowledge(*(arrival.message for arrival in stored if arrival.connection is connection))

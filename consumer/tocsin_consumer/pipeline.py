@@ -16,10 +16,11 @@ from tocsin_consumer.inert import one_line
 from tocsin_consumer.intake import Uplink
 from tocsin_consumer.notice import Notice
 from tocsin_consumer.presence import Rules
+from tocsin_consumer.records import DeadPayload, Entry, Key
 from tocsin_consumer.roster import Changes, Roster
 from tocsin_consumer.route import Route
 from tocsin_consumer.sequence import Position
-from tocsin_consumer.store import DeadPayload, Entry, Key, Store
+from tocsin_consumer.store import Store
 from tocsin_consumer.throttle import ThrottledLog
 from tocsin_consumer.wording import event_of
 from tocsin_schemas.event import EventPayload

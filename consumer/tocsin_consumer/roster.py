@@ -160,7 +160,7 @@ class Roster:
             case Forgotten():
                 changes.losses[said.cluster] = None
                 after = self._forget(before, said.cluster, now)
-        if after is not before:
+        if after != before:  # what a broker has retained of ten thousand clusters comes at every start
             changes.presences[said.cluster] = after
 
     def _tell_limit(self, cluster: str) -> None:

@@ -61,8 +61,8 @@ class FakeConnection:
         self.acknowledged: list[Received] = []
         self.subscribed: list[str] = []
 
-    def acknowledge(self, message: Received) -> None:
-        self.acknowledged.append(message)
+    def acknowledge(self, *messages: Received) -> None:
+        self.acknowledged += messages
 
     def subscribe(self, *topic_filters: str) -> None:
         self.subscribed += topic_filters

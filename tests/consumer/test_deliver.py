@@ -13,7 +13,8 @@ from tocsin_consumer.errors import PermanentError, RenderError, StoreError, Temp
 from tocsin_consumer.rate_limit import RateLimit
 from tocsin_consumer.receiver_settings import StdoutSettings
 from tocsin_consumer.receivers.stdout import StdoutReceiver
-from tocsin_consumer.store import Entry, Outcome, Store
+from tocsin_consumer.records import Entry, Outcome
+from tocsin_consumer.store import Store
 
 BUSY = TemporaryError("busy")
 

@@ -82,6 +82,33 @@ def test_a_kill_between_the_commit_and_the_acknowledgement_repeats_nothing(site:
     assert site.query("SELECT COUNT(*) FROM dead_letters") == [(0,)]
 
 
+@pytest.mark.parametrize(
+    ("module", "place", "method", "are_kept"),
+    [("store", "cluster_rows", "keep_positions", False), ("intake", "Intake", "hand_back", True)],
+    ids=["within the commit", "between commit and acknowledgement"],
+)
+def test_a_batch_whose_consumer_is_killed_is_kept_as_a_whole_or_not_at_all_and_told_once_in_its_order(
+    site: Site, module: str, place: str, method: str, *, are_kept: bool
+) -> None:
+    said = [event(uid=f"u{number:03}", seq=number) for number in range(1, 301)]
+    with process(site) as away:
+        away.wait_for_log("connected to")
+        assert away.stop() == 0
+    site.publish(*said)
+    with killed_at(site, module, place, method) as first:
+        assert first.wait() == -signal.SIGKILL
+    [(kept,)] = site.query("SELECT COUNT(*) FROM events")
+    assert bool(kept) == are_kept
+    assert site.query("SELECT COUNT(*) FROM deliveries") == [(kept,)]
+    port = free_port()
+    with process(site, http={"listen": f"127.0.0.1:{port}"}) as second:
+        until(lambda: len(site.delivered()) >= len(said))
+        until(lambda: f'messages_total{{outcome="repeat"}} {kept:.1f}' in page(port, "/metrics")[1])
+        assert second.stop() == 0
+    assert site.delivered() == [(one.uid, 1) for one in said]
+    assert site.query("SELECT COUNT(*) FROM dead_letters") == [(0,)]
+
+
 def test_a_kill_between_delivery_and_its_record_repeats_that_delivery_and_loses_none(site: Site) -> None:
     with process(site) as first:
         first.wait_for_log("connected to")

@@ -14,7 +14,8 @@ from tocsin_consumer.feed import Feed
 from tocsin_consumer.health import FEED_PATIENCE, SESSION_PATIENCE, Health
 from tocsin_consumer.inbox import Inbox
 from tocsin_consumer.intake import Intake
-from tocsin_consumer.store import Entry, Store
+from tocsin_consumer.records import Entry
+from tocsin_consumer.store import Store
 
 if TYPE_CHECKING:
     from tocsin_consumer.pipeline import Pipeline

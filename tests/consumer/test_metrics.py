@@ -137,8 +137,8 @@ def test_a_store_that_fails_is_counted_and_hides_nothing_else(sut: Sut, monkeypa
     commits = sut.read()["tocsin_consumer_store_commits_total"]
     sut.pipeline.process([arrival(event())])
     assert sut.read()["tocsin_consumer_store_commits_total"] > commits
-    with sut.store._engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA query_only = 1")
+    with sut.store._database.transaction() as connection:
+        connection.execute("PRAGMA query_only = 1")
     with pytest.raises(StoreError):
         sut.pipeline.process([arrival(event(uid="b"))])
     monkeypatch.setattr(sut.store, "backlog", fail)
@@ -149,12 +149,12 @@ def test_a_store_that_fails_is_counted_and_hides_nothing_else(sut: Sut, monkeypa
 
 
 def test_a_store_at_which_others_wait_holds_up_no_figures(sut: Sut) -> None:
-    sut.store._lock.acquire()  # as one does whom SQLite's own lock keeps waiting
+    sut.store._database.lock.acquire()  # as one does whom SQLite's own lock keeps waiting
     page: list[object] = []
     thread = threading.Thread(target=lambda: page.append(sut.read()), daemon=True)
     thread.start()
     thread.join(5)
-    sut.store._lock.release()
+    sut.store._database.lock.release()
     assert page
     assert "tocsin_consumer_deliveries_waiting/ops" not in str(page)
 

@@ -68,7 +68,7 @@ def test_a_backlog_many_times_the_inbox_arrives_over_one_connection(
     site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Mosquitto 2.0.11 sends all of it at once, whatever we say that we take."""
-    monkeypatch.setattr(run_module, "Inbox", partial(Inbox, messages=20))
+    monkeypatch.setattr(run_module, "Inbox", partial(Inbox, messages=30))
     said = [event(uid=f"u{number:03}", seq=number) for number in range(1, 501)]
     with consumer(site.settings()) as made:
         connected(made)

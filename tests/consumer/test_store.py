@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.consumer.messages import NOW, event, payload
+from tocsin_consumer.dead_letter_rows import DEAD_PAYLOAD_LIMIT
 from tocsin_consumer.errors import StoreError
 from tocsin_consumer.losses import Loss
 from tocsin_consumer.presence import Link, Presence, Told
+from tocsin_consumer.records import Backlog, DeadPayload, Delivery, Entry, Outcome
 from tocsin_consumer.sequence import Position
-from tocsin_consumer.store import DEAD_PAYLOAD_LIMIT, Backlog, DeadPayload, Delivery, Entry, Outcome, Store
+from tocsin_consumer.store import Store
 from tocsin_schemas.event import EventPayload
 
 MINUTE = timedelta(minutes=1)
@@ -71,9 +73,9 @@ def test_what_is_recorded_outlives_the_process(tmp_path: Path) -> None:
 
 def test_a_commit_waits_for_the_disk(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{tmp_path}/store.db")
-    with store._engine.connect() as connection:
-        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
-        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+    with store._database.transaction() as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+        assert connection.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
     store.close()
 
 
@@ -316,8 +318,8 @@ def test_an_exclusive_store_needs_its_directory(tmp_path: Path) -> None:
 def test_a_full_disk_is_an_error_that_keeps_what_there_was(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{tmp_path}/store.db")
     record(store, entry(event(uid="a"), "ops"))
-    with store._engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA max_page_count = 1")
+    with store._database.transaction() as connection:
+        connection.execute("PRAGMA max_page_count = 1")
     with pytest.raises(StoreError, match="full"):
         record(store, *(entry(event(uid=f"b{number}", msg="x" * 5000), "ops") for number in range(50)))
     assert texts(due(store)) == ["a/1"]

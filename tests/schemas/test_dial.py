@@ -98,11 +98,12 @@ def test_a_dial_that_was_given_up_sends_no_connect(monkeypatch: pytest.MonkeyPat
 def test_nothing_is_acknowledged_on_a_connection_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     acknowledged: list[int] = []
     connection = make_connection(1883)
-    monkeypatch.setattr(connection._client, "ack", lambda mid, _qos: acknowledged.append(mid))
-    connection.acknowledge(Received("a/topic", b"{}", 1, retained=False))
+    monkeypatch.setattr(connection._client, "acknowledge", acknowledged.extend)
+    first, second, third = (Received("a/topic", b"{}", mid, retained=False) for mid in (1, 2, 3))
+    connection.acknowledge(first, second)
     connection.drop()
-    connection.acknowledge(Received("a/topic", b"{}", 2, retained=False))
-    assert acknowledged == [1]
+    connection.acknowledge(third)
+    assert acknowledged == [1, 2]
 
 
 def make_connection(port: int, **changes: Any) -> Connection:

@@ -1,0 +1,38 @@
+"""What a process costs, as Linux counts it."""
+
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+
+
+def resident_mib(pid: int) -> float:
+    """Return how much memory it has resident now."""
+    return _memory(pid, "VmRSS")
+
+
+def peak_mib(pid: int) -> float:
+    """Return how much memory it has had resident at most."""
+    return _memory(pid, "VmHWM")
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return how long it has computed so far, in itself and in the kernel, to the hundredth."""
+    text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    fields = text.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def wakeups(pid: int) -> int:
+    """Return how often its threads have waited for something so far."""
+    found = 0
+    for status in Path(f"/proc/{pid}/task").glob("*/status"):
+        found += int(re.findall(r"^voluntary_ctxt_switches:\s+(\d+)", status.read_text(), re.MULTILINE)[0])
+    return found
+
+
+def _memory(pid: int, name: str) -> float:
+    text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
+    return int(re.findall(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)[0]) / 1024

@@ -1,0 +1,141 @@
+"""The table of deliveries: what is due to whom, and what became of it."""
+
+import json
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from tocsin_consumer import dead_letter_rows
+from tocsin_consumer.database import Connection
+from tocsin_consumer.records import Backlog, Delivery, Entry, Outcome
+from tocsin_consumer.tables import milliseconds, time_of
+
+#: No delivery is deferred for longer; see retry.py.
+LONGEST_WAIT: Final = timedelta(hours=2)
+
+# Of each event, the oldest state that is pending for a receiver. `pending` stands in the text of every statement,
+# so that SQLite sees that the partial index serves.
+_HEADS: Final = """
+FROM deliveries JOIN events ON events.id = deliveries.event
+WHERE receiver = :receiver AND state = 'pending' AND NOT EXISTS (
+    SELECT 1 FROM events AS earlier_event
+    JOIN deliveries AS earlier ON earlier.event = earlier_event.id
+    WHERE earlier_event.cluster = events.cluster AND earlier_event.uid = events.uid
+        AND earlier_event.count < events.count
+        AND earlier.receiver = deliveries.receiver AND earlier.state = 'pending'
+)
+"""
+_DUE: Final = f"""
+SELECT deliveries.id, event, cluster, uid, receiver, attempts, created_at, payload, received_at
+{_HEADS} AND (due_at <= :now OR created_at > :now OR settled_at > :now OR due_at > :latest)
+ORDER BY deliveries.id LIMIT :limit
+"""
+_NEXT_DUE: Final = f"SELECT MIN(due_at) {_HEADS}"
+_INSERT: Final = """
+INSERT INTO deliveries (event, receiver, state, attempts, due_at, created_at)
+SELECT value, :receiver, 'pending', 0, :now, :now FROM json_each(:events) ORDER BY key
+"""
+_SET_DELIVERED: Final = """
+UPDATE deliveries SET state = 'delivered', attempts = attempts + 1, settled_at = :now
+WHERE id IN (SELECT value FROM json_each(:ids))
+"""
+_SET_FAILED: Final = """
+UPDATE deliveries SET state = ?, attempts = ?, reason = ?, due_at = ?, settled_at = ? WHERE id = ?
+"""
+_ORPHANED: Final = "state = 'pending' AND receiver NOT IN (SELECT value FROM json_each(:receivers))"
+_BURY: Final = f"""
+INSERT INTO dead_letters (kind, reason, at, receiver, event)
+SELECT 'delivery', :reason, :now, receiver, event FROM deliveries WHERE {_ORPHANED}
+"""  # noqa: S608 - made of the texts above
+_SET_DEAD: Final = f"""
+UPDATE deliveries SET state = 'dead', reason = :reason, settled_at = :now WHERE {_ORPHANED}
+"""  # noqa: S608 - as above
+_BACKLOG: Final = """
+SELECT waiting.receiver, waiting, created_at FROM (
+    SELECT receiver, COUNT(*) AS waiting, MIN(id) AS oldest
+    FROM deliveries WHERE state = 'pending' GROUP BY receiver
+) AS waiting JOIN deliveries ON deliveries.id = oldest
+"""
+
+
+def insert_deliveries(connection: Connection, entries: Sequence[Entry], ids: Sequence[int], now: datetime) -> None:
+    """Insert the deliveries that events call for: one statement for each receiver."""
+    told: dict[str, list[int]] = {}
+    for entry, id_ in zip(entries, ids, strict=True):
+        for receiver in entry.receivers:
+            told.setdefault(receiver, []).append(id_)
+    for receiver, events in told.items():
+        row = {"receiver": receiver, "now": milliseconds(now), "events": json.dumps(events)}
+        connection.execute(_INSERT, row)
+
+
+def due(connection: Connection, receiver: str, now: datetime, *, limit: int) -> list[Delivery]:
+    """Return deliveries that may be tried now, oldest first, and of each event only the oldest state.
+
+    A state whose predecessor is still pending is not due, so a receiver sees counts rise. What was recorded
+    or last tried later than now, or is due later than any wait could explain, shows that the clock was set
+    back since, and is due as well.
+    """
+    named = {
+        "receiver": receiver,
+        "now": milliseconds(now),
+        "latest": milliseconds(now + LONGEST_WAIT),
+        "limit": limit,
+    }
+    return [_delivery(row) for row in connection.execute(_DUE, named)]
+
+
+def next_due_at(connection: Connection, receiver: str) -> datetime | None:
+    """Return when the next delivery may be tried; None if there is none."""
+    (stored,) = connection.execute(_NEXT_DUE, {"receiver": receiver}).fetchone()
+    return None if stored is None else time_of(stored)
+
+
+def settle(connection: Connection, outcomes: Sequence[Outcome]) -> None:
+    """Note what became of tries; what is dead becomes a dead letter."""
+    delivered = [outcome for outcome in outcomes if outcome.state == "delivered"]
+    failed = [outcome for outcome in outcomes if outcome.state != "delivered"]
+    if delivered:
+        ids = json.dumps([outcome.delivery.id for outcome in delivered])
+        connection.execute(_SET_DELIVERED, {"ids": ids, "now": milliseconds(delivered[-1].at)})
+    connection.executemany(_SET_FAILED, [_failed_row(outcome) for outcome in failed])
+    dead_letter_rows.insert_deliveries(connection, [outcome for outcome in failed if outcome.state == "dead"])
+
+
+def bury_all_but(connection: Connection, receivers: Collection[str], reason: str, *, now: datetime) -> int:
+    """Give up what is pending for any receiver but these, and return how many that were."""
+    named = {"receivers": json.dumps(list(receivers)), "reason": reason, "now": milliseconds(now)}
+    connection.execute(_BURY, named)
+    return connection.execute(_SET_DEAD, named).rowcount
+
+
+def backlog(connection: Connection) -> dict[str, Backlog]:
+    """Return what waits for each receiver that anything waits for."""
+    rows = connection.execute(_BACKLOG)
+    return {receiver: Backlog(waiting, time_of(created_at)) for receiver, waiting, created_at in rows}
+
+
+def _failed_row(outcome: Outcome) -> tuple[Any, ...]:
+    return (
+        outcome.state,
+        outcome.delivery.attempts + 1,
+        outcome.reason,
+        milliseconds(outcome.due_at or outcome.at),
+        milliseconds(outcome.at),
+        outcome.delivery.id,
+    )
+
+
+def _delivery(row: tuple[Any, ...]) -> Delivery:
+    id_, event, cluster, uid, receiver, attempts, created_at, payload, received_at = row
+    return Delivery(
+        id=id_,
+        event_id=event,
+        cluster=cluster,
+        uid=uid,
+        receiver=receiver,
+        attempts=attempts,
+        created_at=time_of(created_at),
+        payload=payload,
+        received_at=time_of(received_at),
+    )
