@@ -31,7 +31,7 @@ CLUSTER: Final = "edge-042"
 RECORDING: Final = Path(__file__).parents[1] / "tests" / "data" / "node-failures.watch.ndjson.gz"
 _TOKEN: Final = "a-token-of-the-bench"  # noqa: S105 - nothing but the stand-in knows it
 _PATIENCE_SECONDS: Final = 300.0
-_LOOK_SECONDS: Final = 0.2
+_LOOK_SECONDS: Final = 0.5
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 

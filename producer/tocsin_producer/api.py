@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
@@ -283,8 +284,9 @@ def _lines(receive: Callable[[], bytes]) -> Iterator[bytes]:
         raise http.client.IncompleteRead(bytes(begun))
 
 
+@lru_cache(maxsize=1)
 def tls_context(server: ApiServer) -> ssl.SSLContext:
-    """Return how the server is verified, and what we show to it.
+    """Return how the server is verified, and what we show to it; all watches share one.
 
     Raises:
         OSError, ValueError: a certificate or the key cannot be used (`ssl.SSLError` is an OSError).

@@ -39,11 +39,11 @@ CREATE TABLE folded (
 );
 CREATE INDEX outbox_least_severe ON outbox (severity, position);
 CREATE TABLE seen (
-    uid TEXT PRIMARY KEY,
+    uid PRIMARY KEY,
     count INTEGER NOT NULL,
     told INTEGER NOT NULL,
-    told_at REAL NOT NULL,
-    watch TEXT NOT NULL,
+    told_at INTEGER NOT NULL,
+    watch INTEGER NOT NULL,
     generation INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE numbers (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;

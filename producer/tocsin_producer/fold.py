@@ -69,7 +69,7 @@ class Fold:
         if self._says_more(message, seen, now):
             self._drop(message.uid)
             self._outbox.put(replace(message, first=not seen.told))
-            return Seen(message.count, message.count, now)
+            return Seen(message.count, message.count, int(now))
         self._hold(message, due_at=seen.told_at + self._interval_seconds)
         return replace(seen, count=message.count)
 
@@ -141,7 +141,7 @@ class Fold:
                 f"DELETE FROM folded {which} RETURNING uid, count, severity, topic, payload",  # noqa: S608 - our own words
                 values,
             ).fetchall()
-            now = self._now()
+            now = int(self._now())
             for row in rows:
                 self._outbox.put(Message(*row))
                 self._checkpoint.note_told(row[0], now)

@@ -27,8 +27,13 @@ WINDOW: Final = 16
 #: A broker may acknowledge before it writes, and be killed: Mosquitto, as we configure it, writes every second or
 #: two. What it has acknowledged for no longer than this goes again after a break.
 SETTLE_SECONDS: Final = 4.0
+#: With so many of these nothing more is handed over: after a long outage some 100 events a second leave, which floods
+#: no broker and no memory.
+UNSETTLED: Final = 500
 #: So often at most it is taken out of the outbox: many at a time cost less.
 SETTLE_PAUSE_SECONDS: Final = 1.0
+#: So often at most the kernel is asked what a connection has taken.
+TRAFFIC_PAUSE_SECONDS: Final = 0.5
 #: When the state cannot be written, it is tried again after this time.
 STATE_PAUSE_SECONDS: Final = 10.0
 #: What a broker says that will not take this very message, ever (MQTT 5: 0x90, 0x95 and 0x99).
@@ -111,6 +116,7 @@ class Link:
         self._has_said_goodbye = False
         #: Of `counters.traffic`: what this connection has taken so far.
         self._traffic = 0
+        self._traffic_due_at = 0.0
         self.status = status
         self.counters = LinkCounters()
         self.is_connected = False
@@ -231,7 +237,10 @@ class Link:
         return self._rest_seconds(due_seconds)
 
     def _count_traffic(self, connection: Connection) -> None:
-        """Count what the connection has taken since the last turn; a bad disk keeps nothing from being counted."""
+        """Count what the connection has taken since it was asked last; no bad disk keeps it from being counted."""
+        if self._clock() < self._traffic_due_at:
+            return
+        self._traffic_due_at = self._clock() + TRAFFIC_PAUSE_SECONDS
         traffic = connection.traffic()
         with suppress(sqlite3.Error):  # the database has said it
             self.budget.spend(traffic - self._traffic)
@@ -287,7 +296,8 @@ class Link:
         window = max(1, min(WINDOW, connection.receive_maximum - 1))  # a status always finds room
         if len(self._in_flight) > window // 2:
             return
-        for message in self._outbox.take(window - len(self._in_flight), leave=self._suspects.uids, urgent=urgent):
+        room = min(window, UNSETTLED - len(self._settling)) - len(self._in_flight)
+        for message in self._outbox.take(room, leave=self._suspects.uids, urgent=urgent):
             self._hand_over(connection, message)
         if not self._in_flight and not self._statuses:
             self._try_suspect(connection)

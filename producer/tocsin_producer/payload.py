@@ -7,6 +7,8 @@ from tocsin_producer.event import EventState
 
 _VERSION: Final = 1
 _ELLIPSIS: Final = "…"
+#: JSON without spaces, in UTF-8.
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def event_payload(state: EventState, cluster: str, *, message_limit: int) -> str:
@@ -43,9 +45,8 @@ def status_payload(cluster: str, state: str, **facts: str | int | None) -> bytes
 
 
 def _compact(fields: dict[str, Any]) -> str:
-    """Return JSON without spaces, in UTF-8, with nothing where there is nothing."""
-    present = {key: value for key, value in fields.items() if value is not None}
-    return json.dumps(present, ensure_ascii=False, separators=(",", ":"))
+    """Return JSON with nothing where there is nothing."""
+    return _encode({key: value for key, value in fields.items() if value is not None})
 
 
 def _cut(message: str, limit: int) -> str:

@@ -128,10 +128,13 @@ class ProbeServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Answer no more."""
+        """Answer no more, or never begin to."""
         self._closing.set()
         self._waker.close()
-        self._thread.join(_STOP_SECONDS)
+        if self._thread.is_alive():
+            self._thread.join(_STOP_SECONDS)
+        else:
+            self._release()
 
     def _run(self) -> None:
         while not self._closing.is_set():
@@ -140,6 +143,9 @@ class ProbeServer:
             except Exception:  # noqa: BLE001 - the top of the thread
                 _log.exception("answering probes failed")
                 self._closing.wait(_FAILURE_SECONDS)
+        self._release()
+
+    def _release(self) -> None:
         for client in list(self._clients.values()):
             self._drop(client)
         self._selector.close()

@@ -78,5 +78,5 @@ def _line(text: bytes) -> tuple[float, dict[str, Any]]:
     return float(record["at"]), frame
 
 
-def _open(path: Path) -> gzip.GzipFile | io.BufferedReader:
+def _open(path: Path) -> "gzip.GzipFile | io.BufferedReader":
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")

@@ -13,12 +13,15 @@ from typing import Any, Final
 #: Who imports them, and what for: dataclasses for classes without a docstring; paho for proxies and WebSockets;
 #: urllib.parse for addresses in brackets; email and random for what mails and seeds need.
 PUT_OFF: Final = (
+    "gzip",
     "hashlib",
     "inspect",
     "ipaddress",
     "locale",
     "shutil",
     "tempfile",
+    "textwrap",
+    "tokenize",
     "urllib.request",
     "uuid",
 )

@@ -5,7 +5,7 @@ a standby, so that two producers for one cluster do not take the session from ea
 """
 
 import logging
-import secrets
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -108,7 +108,7 @@ class Tenure:
 
     def _standby_broker(self) -> Broker:
         """Return where and as whom the standby connects: the broker keeps nothing of a name that is used once."""
-        client_id = f"{self._broker.client_id}{STANDBY_SUFFIX}{secrets.token_hex(4)}"
+        client_id = f"{self._broker.client_id}{STANDBY_SUFFIX}{os.urandom(4).hex()}"
         return replace(self._broker, client_id=client_id, clean_start=True, session_expiry_seconds=0)
 
     def _hold(

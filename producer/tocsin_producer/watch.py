@@ -23,7 +23,7 @@ from tocsin_schemas.pulse import Pulse
 _log = logging.getLogger(__name__)
 
 EVENTS: Final = "/api/v1/events"
-PAGE_SIZE: Final = 200
+PAGE_SIZE: Final = 50
 #: More than this is asked for again in smaller pages: an edge node has no memory for more.
 PAGE_BYTES: Final = 2 * 1024**2
 #: Events of a list that are taken in one transaction, and between two looks at the room that is left.

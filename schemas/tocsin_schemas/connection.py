@@ -20,7 +20,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties, VariableByteIntegers
 
@@ -44,6 +44,9 @@ _LOOKS_PER_KEEPALIVE: Final = 4
 
 #: How much is read at a time, which is some dozen messages; and some hundred of the shortest that there can be.
 _READ_BYTES: Final = 8 * 1024
+
+#: Packets that need nothing to be done once they are written, with the QoS that they have here.
+_JOINED: Final = frozenset({mqtt.PUBLISH, mqtt.PUBACK})
 
 #: Code of a PUBACK that is no failure, although nobody gets the message.
 _NO_MATCHING_SUBSCRIBERS: Final = 0x10
@@ -157,7 +160,6 @@ class Connection:
 
     def _note_acknowledged(self, mid: int, reason: Any) -> None:
         refusal = str(reason) if reason.is_failure else None
-        self._unheard.discard(mid)  # ids come round
         if reason.value == _NO_MATCHING_SUBSCRIBERS:
             self._unheard.add(mid)
         self._notes.append(lambda handler: handler.on_acknowledged(self, mid, refusal))
@@ -247,6 +249,8 @@ class Connection:
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int:
         """Hand a message over with QoS 1 and return its id, which `Handler.on_acknowledged` will name.
 
+        It goes out with the next turn, together with all that is handed over before that.
+
         Where the broker speaks MQTT 5 it learns the content type, and may forget what is not retained after
         `EXPIRY_SECONDS`.
 
@@ -255,7 +259,7 @@ class Connection:
         """
         properties = (_RETAINED if retain else _EXPIRING) if self.speaks_5 else None
         self._check_size(topic, payload, properties)
-        return self._client.publish(topic, payload, qos=1, retain=retain, properties=properties).mid
+        return self._client.gather(topic, payload, retain=retain, properties=properties)
 
     def _check_size(self, topic: str, payload: bytes, properties: Properties | None) -> None:
         """Refuse here what the broker would answer by hanging up, with all that is under way."""
@@ -280,8 +284,10 @@ class Connection:
         return 0 if sock is None else traffic(getattr(sock, "_socket", sock))  # paho's WebSocket has one
 
     def was_unheard(self, mid: int) -> bool:
-        """Whether the broker said of the message `mid`, which it took, that nobody gets it (MQTT 5)."""
-        return mid in self._unheard
+        """Whether the broker said of the message `mid`, which it took, that nobody gets it (MQTT 5); asked once."""
+        unheard = mid in self._unheard
+        self._unheard.discard(mid)  # in the long run nothing but these would grow
+        return unheard
 
     def acknowledge(self, *messages: Received) -> None:
         """Tell the broker that it need not send `messages` again; on a connection that is gone, do nothing."""
@@ -316,6 +322,7 @@ class _Client(mqtt.Client):
     #: Whose answer is waited for, if not the broker's.
     whom = ""
 
+    _is_gathering = False
     _unread = b""
     _position = 0
     _reads = 0
@@ -330,6 +337,32 @@ class _Client(mqtt.Client):
         before = self._reads
         while self.loop_read() == mqtt.MQTT_ERR_SUCCESS and self.has_unread and self._reads == before:
             continue
+
+    def gather(self, topic: str, payload: bytes, *, retain: bool, properties: Properties | None) -> int:
+        """Publish with QoS 1 at the next `loop_write`, together with what else waits then; return the message's id."""
+        self._is_gathering = True
+        try:
+            return self.publish(topic, payload, qos=1, retain=retain, properties=properties).mid
+        finally:
+            self._is_gathering = False
+
+    def loop_write(self) -> MQTTErrorCode:
+        if self._is_gathering:
+            return MQTTErrorCode.MQTT_ERR_SUCCESS
+        self._join()
+        return super().loop_write()
+
+    def _join(self) -> None:
+        """Make one of the packets that wait: one write, one TLS record and few segments carry them all."""
+        packets = self._out_packet
+        if len(packets) > 1 and all(
+            packet["command"] & 0xF0 in _JOINED and not packet["pos"] for packet in packets
+        ):
+            joined = b"".join(packet["packet"] for packet in packets)
+            first = packets[0]
+            first["packet"], first["to_process"] = joined, len(joined)
+            packets.clear()
+            packets.append(first)
 
     def acknowledge(self, mids: list[int]) -> None:
         """Send a PUBACK for each of `mids`, all in one write (section 3.4 of the standards)."""
@@ -401,8 +434,20 @@ def _session_options(broker: Broker, receive_maximum: int) -> dict[str, Any]:
     return {"clean_start": broker.clean_start, "properties": properties}
 
 
+class _Packed(Properties):
+    """Properties that stay as they are once they were packed, which takes paho longer than all else of a message."""
+
+    _packed = b""
+
+    def pack(self) -> bytes:
+        if not self._packed:
+            packed = super().pack()  # type: ignore[no-untyped-call] # paho leaves it untyped
+            object.__setattr__(self, "_packed", packed)  # paho's own takes none but MQTT's properties
+        return self._packed
+
+
 def _content(packet_type: int) -> Properties:
-    properties = Properties(packet_type)  # type: ignore[no-untyped-call] # paho leaves it untyped
+    properties = _Packed(packet_type)  # type: ignore[no-untyped-call] # paho leaves it untyped
     properties.ContentType = CONTENT_TYPE
     return properties
 

@@ -6,6 +6,7 @@ a producer. The producer imports this module in a process that has to stay small
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 DEFAULT_ROOT: Final = "k8s/v1"
@@ -45,6 +46,7 @@ class StatusTopic:
     cluster: str
 
 
+@lru_cache(maxsize=64)
 def safe_level(text: str) -> str:
     """Return `text` as one topic level: what is unsafe becomes `_`, and so does nothing at all."""
     return _UNSAFE.sub("_", text)[:_LEVEL_LIMIT] or "_"

@@ -14,6 +14,7 @@ from tocsin_producer.link import (
     SETTLE_PAUSE_SECONDS,
     SETTLE_SECONDS,
     STATE_PAUSE_SECONDS,
+    TRAFFIC_PAUSE_SECONDS,
     WINDOW,
     Link,
 )
@@ -786,6 +787,7 @@ def test_traffic_is_counted_once_over_all_connections() -> None:
         bench.connect()
         bench.tell()
         for bench.fake.took in (100, took):
+            bench.time += TRAFFIC_PAUSE_SECONDS
             bench.turn()
         bench.link.on_disconnected("cut")
     assert bench.link.counters.traffic == bench.budget.spent == 800
@@ -793,6 +795,7 @@ def test_traffic_is_counted_once_over_all_connections() -> None:
 
 def spend(bench: Bench, size: int) -> None:
     bench.fake.took += size
+    bench.time += TRAFFIC_PAUSE_SECONDS
 
 
 def test_as_the_budget_is_spent_less_goes_and_the_status_says_what_is_held() -> None:

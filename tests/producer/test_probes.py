@@ -197,4 +197,4 @@ def test_it_closes_at_once_and_gives_the_port_back() -> None:
     with serving() as server:
         port = server.port
     assert "probes" not in [thread.name for thread in threading.enumerate()]
-    ProbeServer(f"127.0.0.1:{port}", PAGES)._listener.close()
+    ProbeServer(f"127.0.0.1:{port}", PAGES).close()
