@@ -10,6 +10,7 @@ from tocsin_producer.filter import Rule
 from tocsin_schemas.broker import BrokerSettings
 from tocsin_schemas.configuration import (
     ClusterField,
+    Document,
     Listen,
     Number,
     PatternField,
@@ -17,6 +18,7 @@ from tocsin_schemas.configuration import (
     Size,
     StateFile,
     TopicRoot,
+    check,
     load,
 )
 from tocsin_schemas.logs import Format, Level
@@ -138,3 +140,12 @@ def load_settings(path: Path, environment: Mapping[str, str]) -> ProducerSetting
     """
     settings, _ = load(ProducerSettings, path, environment=environment, planned=_PLANNED)
     return settings
+
+
+def check_settings(document: Document) -> ProducerSettings:
+    """Check a configuration that did not come from one file alone.
+
+    Raises:
+        ConfigurationError: with everything that is wrong with it.
+    """
+    return check(ProducerSettings, document, _PLANNED)
