@@ -104,6 +104,7 @@ PACKAGES = f"usr/local/lib/python{VERSION}/dist-packages"
 #: Who the process is, and who the owner of its state.
 USER = "tocsin:x:65532:65532::/var/lib/tocsin:/sbin/nologin\n"
 GROUP = "tocsin:x:65532:\n"
+HOSTS = "127.0.0.1 localhost\n::1 localhost\n"
 BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -266,7 +267,7 @@ def compile_all(folder: Path, root: Path, *, optimize: int = 0) -> None:
 
 def set_up(root: Path) -> None:
     """Write what a process finds in every system: its user, how names are looked up, who is to be trusted."""
-    files = {"passwd": USER, "group": GROUP, "nsswitch.conf": "hosts: files dns\n", "hosts": ""}
+    files = {"passwd": USER, "group": GROUP, "nsswitch.conf": "hosts: files dns\n", "hosts": HOSTS}
     certificates = root / BUNDLE.relative_to("/")
     certificates.parent.mkdir(parents=True)
     shutil.copy(BUNDLE, certificates)
