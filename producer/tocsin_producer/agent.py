@@ -1,14 +1,15 @@
 """The process that stays: wires watch, outbox and link together, and imports only what these need.
 
-`python -m tocsin_producer.agent DESCRIPTOR` reads its plan from the descriptor (`plan.Plan.pass_on`).
+`start` begins it; it reads its plan from the descriptor that it is given (`plan.Plan.pass_on`).
 """
 
 import logging
 import signal
-import sys
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -16,11 +17,13 @@ from typing import Final, cast
 
 from tocsin_producer.api import NETWORK_ERRORS, ApiClient
 from tocsin_producer.backpressure import Backpressure
+from tocsin_producer.budget import Budget
 from tocsin_producer.checkpoint import Checkpoint
 from tocsin_producer.credentials import Credentials
 from tocsin_producer.database import Database, later_boot, next_boot
 from tocsin_producer.errors import ListenError, ProducerError, StateError
 from tocsin_producer.filter import EventFilter, field_selectors
+from tocsin_producer.fold import Fold
 from tocsin_producer.health import Health, Source
 from tocsin_producer.intake import Intake, Wire
 from tocsin_producer.link import Link
@@ -43,7 +46,7 @@ CLEAN, CUT_SHORT, UNUSABLE = 0, 1, 2
 
 
 class Agent:
-    """One run of the producer: event sources → intake → outbox → link.
+    """One run of the producer: event sources → intake → fold → outbox → link.
 
     It stops in this order: first the sources end, then the outbox drains, then the link says goodbye.
 
@@ -69,6 +72,14 @@ class Agent:
             max_messages=plan.outbox_max_messages,
             max_bytes=plan.outbox_max_bytes,
         )
+        self._fold = Fold(
+            self._database,
+            self._checkpoint,
+            self._outbox,
+            interval_seconds=plan.fold_seconds,
+            max_messages=plan.outbox_max_messages,
+            max_bytes=plan.outbox_max_bytes,
+        )
         self._database.on_damage = self._fail
         topic = status_topic(plan.topic_root, plan.cluster)
         self._tenure = Tenure(
@@ -78,21 +89,28 @@ class Agent:
             status_topic=topic,
             later_boot=partial(later_boot, self._database),
         )
+        budget = Budget(
+            self._database, bytes_per_day=plan.budget_bytes_per_day, reset_seconds=plan.budget_reset_seconds
+        )
         self._link = Link(
             self._outbox,
-            OwnStatus(plan.cluster, next_boot(self._database), self._outbox),
+            OwnStatus(plan.cluster, next_boot(self._database), self._outbox, budget=budget),
             status_topic=topic,
             leave=self._tenure.leave,
+            release=self._fold.release,
+            budget=budget,
         )
         self._intake = Intake(
             self._database,
             self._checkpoint,
-            self._outbox,
+            self._fold,
             event_filter=EventFilter(plan.include, plan.exclude),
             wire=Wire(plan.topic_root, plan.cluster, plan.message_limit),
             wake=self._tenure.wake,
         )
-        self._health = Health(plan.cluster, self._database, self._intake, self._outbox, self._link, self._tenure)
+        self._health = Health(
+            plan.cluster, self._database, self._intake, self._fold, self._outbox, self._link, self._tenure
+        )
         self._probes = ProbeServer(plan.http_listen, self._health.pages()) if plan.http_listen else None
         self._sources = self._make_sources() if sources is None else sources(self._intake)
 
@@ -123,7 +141,15 @@ class Agent:
                 source.abort()
             alive[0].join(0.05)
         self._hanging = [thread.name for thread in alive]
+        if self._plan.outbox_path is None:
+            self._release_all()
         self._tenure.stop()
+
+    def _release_all(self) -> None:
+        """Hold no repeat any longer: nothing keeps it."""
+        with suppress(sqlite3.Error):  # the database has said it
+            self._fold.release_all()
+        self._tenure.wake()
 
     def _make_sources(self) -> list[Source]:
         source = self._plan.source
@@ -175,6 +201,7 @@ class Agent:
 
     def _end_replay(self) -> None:
         """Stop once everything that was replayed has been acknowledged."""
+        self._release_all()
         while self._outbox.waiting and not self._stop.wait(0.1):
             continue
         self.stop()
@@ -214,7 +241,3 @@ def main(arguments: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.stop())
     return agent.run()
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

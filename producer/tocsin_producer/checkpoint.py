@@ -1,4 +1,4 @@
-"""Which event states have been told, so that neither a new list nor a restart tells them again.
+"""Which event states have been taken, so that neither a new list nor a restart takes them again.
 
 It mirrors what the API server still holds: an Event that a complete list does not name any more, or whose
 deletion the watch reports, is forgotten.
@@ -6,6 +6,7 @@ deletion the watch reports, is forgotten.
 
 import json
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Final
 
 from tocsin_producer.database import Database
@@ -15,8 +16,20 @@ LIMIT: Final = 20_000
 _SLACK: Final = 256
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was taken of an Event: its highest `count`, and which was last told, and when (UTC epoch seconds)."""
+
+    count: int = 0
+    told: int = 0
+    told_at: float = 0.0
+
+
+NOTHING: Final = Seen()
+
+
 class Checkpoint:
-    """The highest count that was told of each Event. Used within the transaction that also fills the outbox.
+    """The highest count that was taken of each Event. Used within the transaction that also fills the outbox.
 
     Args:
         watches: what is watched now. Once each of these has been listed, nothing can ask any more for what only
@@ -37,24 +50,27 @@ class Checkpoint:
         self._events = row[0]
         self._generation = max(self._generation, row[1])
 
-    def told(self, uid: str) -> int:
-        """Return the highest count told of an Event, 0 if none was."""
+    def seen(self, uid: str) -> Seen:
+        """Return what was taken of an Event."""
         with self._database.transaction() as connection:
-            row = connection.execute("SELECT count FROM seen WHERE uid = ?", (uid,)).fetchone()
-            return row[0] if row else 0
+            row = connection.execute("SELECT count, told, told_at FROM seen WHERE uid = ?", (uid,)).fetchone()
+            return Seen(*row) if row else NOTHING
 
-    def remember(self, uid: str, count: int, watch: str) -> None:
-        """Keep that `count` of an Event was told, or merely that `watch` still knows it."""
+    def remember(self, uid: str, seen: Seen, watch: str, *, is_new: bool) -> None:
+        """Keep what was taken of an Event, or that `watch` still knows it; `is_new` if nothing was before."""
         with self._database.transaction() as connection:
-            if not self.told(uid):
-                self._events += 1
             connection.execute(
-                "INSERT INTO seen VALUES (?, ?, ?, ?) ON CONFLICT (uid) DO UPDATE SET"
-                " count = MAX(count, excluded.count), watch = excluded.watch, generation = excluded.generation",
-                (uid, count, watch, self._generation),
+                "INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?, ?)",
+                (uid, seen.count, seen.told, seen.told_at, watch, self._generation),
             )
+            self._events += is_new
             if self._events > self._limit:
                 self._forget_oldest()
+
+    def note_told(self, uid: str, at: float) -> None:
+        """What was taken last of an Event is told now."""
+        with self._database.transaction() as connection:
+            connection.execute("UPDATE seen SET told = count, told_at = ? WHERE uid = ?", (at, uid))
 
     def _forget_oldest(self) -> None:
         with self._database.transaction() as connection:

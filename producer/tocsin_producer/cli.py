@@ -20,6 +20,8 @@ from tocsin_schemas.configuration import ConfigurationError
 
 DEFAULT_CONFIG: Final = "/etc/tocsin/producer.yaml"
 _UNUSABLE: Final = 2
+#: glibc keeps what each thread frees for that thread; the agent's few threads can share.
+_SMALL: Final = {"MALLOC_ARENA_MAX": "1"}
 
 _config = click.option(
     "--config",
@@ -73,8 +75,22 @@ def check(config: Path, kubeconfig: str | None, context: str | None) -> None:
     click.echo(f"probes      {settings.http.listen or 'none'}")
     for selector in field_selectors([rule.rule() for rule in settings.events.include]):
         click.echo(f"watch       {selector or 'all Events'}")
+    for rule in settings.events.exclude:
+        click.echo(f"leaves out  {rule.described()}")
+    click.echo(f"folds       {_folding(settings)}")
+    click.echo(f"budget      {_budget(settings)}")
     click.echo(f"{config} is fine")
     click.echo(f"API server  {_resolve(kubeconfig, context).url}")
+
+
+def _folding(settings: ProducerSettings) -> str:
+    interval = settings.fold.interval
+    return f"repeats, for {interval} at most" if interval else "nothing: every occurrence is published"
+
+
+def _budget(settings: ProducerSettings) -> str:
+    budget = settings.budget
+    return f"{budget.per_day} bytes a day from {budget.reset_at}" if budget.per_day else "none"
 
 
 def make_plan(
@@ -96,6 +112,9 @@ def make_plan(
         source=source,
         include=[rule.rule() for rule in settings.events.include],
         exclude=[rule.rule() for rule in settings.events.exclude],
+        fold_seconds=settings.fold.interval.total_seconds(),
+        budget_bytes_per_day=settings.budget.per_day,
+        budget_reset_seconds=settings.budget.reset_seconds,
         outbox_path=str(path) if path else None,
         outbox_max_messages=settings.outbox.max_messages,
         outbox_max_bytes=settings.outbox.max_bytes,
@@ -119,7 +138,8 @@ def _become_agent(plan: Plan) -> None:
     """Replace this process, which has grown by all that checking needs, with the small one that stays."""
     descriptor = plan.pass_on()
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "tocsin_producer.agent", str(descriptor)])  # noqa: S606 - our own module
+    command = [sys.executable, "-P", "-m", "tocsin_producer.start", str(descriptor)]
+    os.execve(sys.executable, command, _SMALL | os.environ)  # noqa: S606 - our own module
 
 
 def _load(config: Path) -> ProducerSettings:

@@ -14,7 +14,7 @@ from tocsin_producer.errors import StateError
 _log = logging.getLogger(__name__)
 
 #: Raised with every change of the tables; state of another version is set aside.
-_SCHEMA_VERSION: Final = 2
+_SCHEMA_VERSION: Final = 3
 
 _SCHEMA: Final = """
 CREATE TABLE outbox (
@@ -24,13 +24,25 @@ CREATE TABLE outbox (
     severity INTEGER NOT NULL,
     topic TEXT NOT NULL,
     payload TEXT NOT NULL,
+    first INTEGER NOT NULL,
     size INTEGER NOT NULL,
     put_at REAL NOT NULL
+);
+CREATE TABLE folded (
+    uid TEXT NOT NULL UNIQUE,
+    count INTEGER NOT NULL,
+    severity INTEGER NOT NULL,
+    topic TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    due_at REAL NOT NULL
 );
 CREATE INDEX outbox_least_severe ON outbox (severity, position);
 CREATE TABLE seen (
     uid TEXT PRIMARY KEY,
     count INTEGER NOT NULL,
+    told INTEGER NOT NULL,
+    told_at REAL NOT NULL,
     watch TEXT NOT NULL,
     generation INTEGER NOT NULL
 ) WITHOUT ROWID;

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from tocsin_producer.database import Database
+from tocsin_producer.fold import Fold
 from tocsin_producer.intake import Intake
 from tocsin_producer.link import Link
 from tocsin_producer.metrics import CONTENT_TYPE, Metric, counter, exposition, gauge
@@ -50,6 +51,7 @@ class Health:
     cluster: str
     database: Database
     intake: Intake
+    fold: Fold
     outbox: Outbox
     link: Link
     tenure: Tenure
@@ -132,6 +134,8 @@ class Health:
         return [
             gauge("waiting", "Events that the broker has not acknowledged.", self.outbox.waiting),
             gauge("oldest_waiting_seconds", "How long the oldest of them has waited.", self._oldest_seconds()),
+            gauge("folded", "Repeats held until they say more than the last that was told.", self.fold.held),
+            gauge("held", "Of those waiting, how many may not go today.", self.link.status.held),
             gauge("outbox_bytes", "Room that they take up.", self.outbox.bytes),
             Metric("lost_total", "counter", "Events given up, by reason.", self.outbox.losses, label="reason"),
             gauge("state_failing", "1 while the state cannot be written.", self.database.trouble is not None),
@@ -150,6 +154,8 @@ class Health:
             counter("unheard_total", "Events that the broker took for nobody (MQTT 5).", counters.unheard),
             counter("reconnects_total", "Connections after the first.", max(0, counters.connections - 1)),
             counter("sent_bytes_total", "Topics and payloads handed to the broker.", counters.bytes),
+            counter("traffic_bytes_total", "IP packets to and from the broker (Linux).", counters.traffic),
+            gauge("budget_spent_bytes", "What today's budget has paid.", self.link.budget.spent),
         ]
 
 

@@ -1,4 +1,4 @@
-"""The producer's pipeline: read → filter → told already? → compact → outbox, in one transaction."""
+"""The producer's pipeline: read → filter → known already? → compact → fold → outbox, in one transaction."""
 
 import logging
 import threading
@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from tocsin_producer.checkpoint import Checkpoint
+from tocsin_producer.checkpoint import NOTHING, Checkpoint
 from tocsin_producer.database import Database
 from tocsin_producer.errors import MalformedEventError
 from tocsin_producer.event import EventState, read_event
 from tocsin_producer.filter import EventFilter
-from tocsin_producer.outbox import Message, Outbox
+from tocsin_producer.fold import Fold
+from tocsin_producer.outbox import NODE_SEVERITY, Message
 from tocsin_producer.payload import event_payload
 from tocsin_schemas.topics import event_topic
 
@@ -20,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 #: What can become of an event state that the API server told.
-OUTCOMES: Final = ("accepted", "repeated", "filtered", "malformed")
+OUTCOMES: Final = ("accepted", "folded", "repeated", "filtered", "malformed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Wire:
 def severity(state: EventState) -> int:
     """Return how much it matters when there is no room: conditions of nodes, then Warnings, then the rest."""
     if state.kind == "Node":
-        return 2
+        return NODE_SEVERITY
     return 1 if state.type == "Warning" else 0
 
 
@@ -62,7 +63,7 @@ class Intake:
         self,
         database: Database,
         checkpoint: Checkpoint,
-        outbox: Outbox,
+        fold: Fold,
         *,
         event_filter: EventFilter,
         wire: Wire,
@@ -70,7 +71,7 @@ class Intake:
     ) -> None:
         self._database = database
         self._checkpoint = checkpoint
-        self._outbox = outbox
+        self._fold = fold
         self._filter = event_filter
         self._wire = wire
         self._wake = wake
@@ -97,11 +98,12 @@ class Intake:
             return "malformed"
         if not self._filter.passes(state):
             return "filtered"
-        news = state.count > self._checkpoint.told(state.uid)
-        if news:
-            self._outbox.put(self._wire.message(state))
-        self._checkpoint.remember(state.uid, state.count, watch)
-        return "accepted" if news else "repeated"
+        known = self._checkpoint.seen(state.uid)
+        seen = self._fold.put(self._wire.message(state), known) if state.count > known.count else known
+        self._checkpoint.remember(state.uid, seen, watch, is_new=known is NOTHING)
+        if seen is known:
+            return "repeated"
+        return "accepted" if seen.told == state.count else "folded"
 
     def _read(self, value: object) -> EventState | None:
         try:

@@ -5,10 +5,13 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from itertools import takewhile
 from typing import Final
 
+from tocsin_producer.budget import UNLIMITED, Allowance, Budget
 from tocsin_producer.outbox import Message, Outbox
 from tocsin_producer.payload import numbered
 from tocsin_producer.rivalry import Look, Rivalry, Standing, Verdict
@@ -24,6 +27,8 @@ WINDOW: Final = 16
 #: A broker may acknowledge before it writes, and be killed: Mosquitto, as we configure it, writes every second or
 #: two. What it has acknowledged for no longer than this goes again after a break.
 SETTLE_SECONDS: Final = 4.0
+#: So often at most it is taken out of the outbox: many at a time cost less.
+SETTLE_PAUSE_SECONDS: Final = 1.0
 #: When the state cannot be written, it is tried again after this time.
 STATE_PAUSE_SECONDS: Final = 10.0
 #: What a broker says that will not take this very message, ever (MQTT 5: 0x90, 0x95 and 0x99).
@@ -35,7 +40,8 @@ class LinkCounters:
     """What became of events on the link, and what it took.
 
     Bytes are those of topics and payloads of events and statuses, again after a break. `unheard` are events that
-    the broker took although nobody subscribes to them (told by MQTT 5 only).
+    the broker took although nobody subscribes to them (told by MQTT 5 only). `traffic` is all that went over the
+    link both ways, in bytes of IP packets as the kernel counts them; 0 where it does not (Linux does).
     """
 
     published: int = 0
@@ -43,6 +49,7 @@ class LinkCounters:
     unheard: int = 0
     connections: int = 0
     bytes: int = 0
+    traffic: int = 0
 
 
 @dataclass(slots=True)
@@ -61,6 +68,8 @@ class Link:
     Args:
         status_topic: where the producer's status is told.
         leave: called when the session has to end, see `outdated_by` and `superseded_by`.
+        release: called at each turn, to put into the outbox what is due; it returns in how many seconds more is.
+        budget: how much traffic there may be.
     """
 
     def __init__(
@@ -70,11 +79,15 @@ class Link:
         *,
         status_topic: str,
         leave: Callable[[], None],
+        release: Callable[[], float | None] = lambda: None,
+        budget: Budget = UNLIMITED,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._outbox = outbox
         self._status_topic = status_topic
         self._leave = leave
+        self._release = release
+        self.budget = budget
         self._clock = clock
         self._in_flight: dict[int, _Sent] = {}
         self._statuses: set[int] = set()
@@ -88,6 +101,8 @@ class Link:
         self._not_before = 0.0
         self._look = Look(clock)
         self._has_said_goodbye = False
+        #: Of `counters.traffic`: what this connection has taken so far.
+        self._traffic = 0
         self.status = status
         self.counters = LinkCounters()
         self.is_connected = False
@@ -113,6 +128,7 @@ class Link:
     def on_connected(self, connection: Connection, *, session_present: bool) -> None:  # noqa: ARG002
         """Tell that we are there, but look first who has told before."""
         self.counters.connections += 1
+        self._traffic = 0
         self.is_connected = True
         self._has_said_goodbye = False
         if self._look.begin(has_told=self._rivalry.has_told):
@@ -191,19 +207,32 @@ class Link:
 
     def on_turn(self, connection: Connection) -> float | None:
         """Hand over what waits, as far as the window is open."""
+        self._count_traffic(connection)
         if self._is_leaving or self._has_said_goodbye:
             return None
         if self._look.is_under_way:
             if (left := self._look.left_seconds) > 0:
                 return left
             self._end_look(connection)
-        if self._clock() >= self._not_before:
+        if self._settling and self._settle_seconds() <= 0:
             self._settle(self._clock() - SETTLE_SECONDS)
-        if self._may_hand_over():
-            self._hand_over_waiting(connection)
+        due_seconds = self._hand_over_waiting(connection) if self._may_hand_over() else None
         if not self.status.due_seconds():
             self._tell_status(connection, "online")
-        return self._rest_seconds()
+        return self._rest_seconds(due_seconds)
+
+    def _count_traffic(self, connection: Connection) -> None:
+        """Count what the connection has taken since the last turn; a bad disk keeps nothing from being counted."""
+        traffic = connection.traffic()
+        with suppress(sqlite3.Error):  # the database has said it
+            self.budget.spend(traffic - self._traffic)
+        self.counters.traffic += traffic - self._traffic
+        self._traffic = traffic
+
+    def _settle_seconds(self) -> float:
+        """Return in how many seconds the oldest of what the broker has is settled, and what came soon after it."""
+        due_at = self._settling[0].acknowledged_at + SETTLE_SECONDS + SETTLE_PAUSE_SECONDS
+        return max(due_at, self._not_before) - self._clock()
 
     def _may_hand_over(self) -> bool:
         """Whether it is time: until our first status is answered, our boot may turn out to be outdated."""
@@ -221,9 +250,7 @@ class Link:
 
     def _settle(self, until: float) -> None:
         """Take out of the outbox what the broker acknowledged up to `until`; else nothing more is handed over."""
-        due = [sent.message for sent in self._settling if sent.acknowledged_at <= until]
-        if not due:
-            return
+        due = [sent.message for sent in takewhile(lambda sent: sent.acknowledged_at <= until, self._settling)]
         try:
             self._outbox.settle(due)
         except sqlite3.Error:  # the database has said it
@@ -232,15 +259,29 @@ class Link:
             for _ in due:
                 self._settling.popleft()
 
-    def _hand_over_waiting(self, connection: Connection) -> None:
+    def _hand_over_waiting(self, connection: Connection) -> float | None:
+        """Fill the window, and return in how many seconds more will wait, as far as that is known."""
         try:
-            window = max(1, min(WINDOW, connection.receive_maximum - 1))  # a status always finds room
-            for message in self._outbox.take(window - len(self._in_flight), leave=self._suspects.uids):
-                self._hand_over(connection, message)
-            if not self._in_flight and not self._statuses:
-                self._try_suspect(connection)
+            due_seconds = self._release()
+            if self._may_spend():
+                self._fill_window(connection, urgent=self.budget.allowance() is Allowance.URGENT)
         except sqlite3.Error:
             self._pause_for_state()
+            return None
+        return due_seconds
+
+    def _may_spend(self) -> bool:
+        return self.budget.allowance() is not Allowance.NOTHING
+
+    def _fill_window(self, connection: Connection, *, urgent: bool) -> None:
+        """Hand over what waits, many at a time rather than one for each acknowledgement."""
+        window = max(1, min(WINDOW, connection.receive_maximum - 1))  # a status always finds room
+        if len(self._in_flight) > window // 2:
+            return
+        for message in self._outbox.take(window - len(self._in_flight), leave=self._suspects.uids, urgent=urgent):
+            self._hand_over(connection, message)
+        if not self._in_flight and not self._statuses:
+            self._try_suspect(connection)
 
     def _try_suspect(self, connection: Connection) -> None:
         """Hand over one message that may be what connections end on, and nothing beside it."""
@@ -253,16 +294,17 @@ class Link:
         else:
             self._hand_over(connection, message)
 
-    def _rest_seconds(self) -> float:
+    def _rest_seconds(self, due_seconds: float | None) -> float:
         """Return when there will be something to do that no message and no acknowledgement announces."""
         due = [self.status.due_seconds()]
+        if due_seconds is not None:
+            due.append(due_seconds)
         if self._settling:
-            settled_at = max(self._settling[0].acknowledged_at + SETTLE_SECONDS, self._not_before)
-            due.append(max(0.0, settled_at - self._clock()))
+            due.append(max(0.0, self._settle_seconds()))
         if self._not_before > self._clock():
             due.append(self._not_before - self._clock())
-        elif not self._in_flight and not self._statuses and (seconds := self._suspects.due_seconds()) is not None:
-            due.append(seconds)
+        elif not self._in_flight and not self._statuses and self._may_spend():
+            due.extend(seconds for seconds in [self._suspects.due_seconds()] if seconds is not None)
         return min(due)
 
     def on_acknowledged(self, connection: Connection, mid: int, refusal: str | None) -> None:
@@ -359,7 +401,7 @@ class Link:
 
     def is_idle(self) -> bool:
         """Whether the broker has everything, or somebody else will bring it."""
-        waits = self._outbox.waiting and not self._has_said_goodbye
+        waits = self._outbox.waiting > self.status.held and not self._has_said_goodbye
         return self._is_leaving or not (waits or self._statuses)
 
     def _hand_over(self, connection: Connection, message: Message) -> None:

@@ -2,13 +2,16 @@
 
 A message leaves when the broker has it for good, and only if nothing newer has taken its place meanwhile.
 Of one Event at most one state is under way, so that its counts cannot overtake each other.
+
+The oldest leave first. But of what waited when a connection was made, only half of what leaves: an outbox that was
+full for hours takes minutes, and what happens meanwhile is what people wait for.
 """
 
 import json
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -19,24 +22,44 @@ _log = logging.getLogger(__name__)
 #: Why a message had to go: there was no room for it, or no broker takes its size or its topic.
 LossReason = Literal["room", "size"]
 LOSS_REASONS: Final[tuple[LossReason, ...]] = get_args(LossReason)
+#: How much conditions of nodes matter; Warnings and the rest matter less.
+NODE_SEVERITY: Final = 2
 #: With no more than this part of its bounds taken, an outbox that was full is not any more.
 ROOM: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One state of the Event `uid` on its way. When there is no room, the least severe go first."""
+    """One state of the Event `uid` on its way. When there is no room, the least severe go first.
+
+    The `first` of an Event is the one before which nothing of it was told.
+    """
 
     uid: str
     count: int
     severity: int
     topic: str
     payload: str
+    first: bool = False
 
     @property
     def size(self) -> int:
         """Bytes that it takes up."""
         return len(self.topic.encode()) + len(self.payload.encode())
+
+
+_SELECT: Final = "SELECT position, uid, count, severity, topic, payload, first FROM outbox"
+
+
+def _rows(connection: sqlite3.Connection, after: int) -> Iterator[tuple[int, Message]]:
+    """Read messages behind a position, one by one."""
+    for position, *fields in connection.execute(f"{_SELECT} WHERE position > ? ORDER BY position", (after,)):
+        yield position, Message(*fields)
+
+
+def is_urgent(message: Message) -> bool:
+    """Whether `message` tells something new, or of a node."""
+    return message.first or message.severity >= NODE_SEVERITY
 
 
 class Outbox:
@@ -58,7 +81,13 @@ class Outbox:
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self._now = now
-        self._under_way: set[str] = set()
+        #: Where the messages are that were taken: these are under way.
+        self._under_way: dict[str, int] = {}
+        #: All up to this position are under way, …
+        self._taken_until = 0
+        #: … and all up to this one waited when the connection was made. It is looked up when the first is taken.
+        self._backlog_until: int | None = None
+        self._is_turn_of_backlog = False
         #: Of what is under way: the Events of which a newer state has come meanwhile, …
         self._outdated: set[str] = set()
         #: … and the messages that the broker has acknowledged.
@@ -78,6 +107,18 @@ class Outbox:
     def waiting(self) -> int:
         """How many messages the broker has not acknowledged."""
         return self._messages - len(self._acknowledged)
+
+    def waiting_not_urgent(self) -> int:
+        """Return how many of these are not urgent.
+
+        Raises:
+            sqlite3.Error: the state cannot be read.
+        """
+        with self._database.transaction() as connection:
+            (count,) = connection.execute(
+                "SELECT COUNT(*) FROM outbox WHERE NOT first AND severity < ?", (NODE_SEVERITY,)
+            ).fetchone()
+            return int(count) - sum(not is_urgent(message) for message in self._acknowledged.values())
 
     @property
     def bytes(self) -> int:
@@ -117,16 +158,17 @@ class Outbox:
                 (message.uid,),
             ).fetchone()
             connection.execute(
-                "INSERT INTO outbox (uid, count, severity, topic, payload, size, put_at)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (uid)"
-                " DO UPDATE SET count = excluded.count, severity = excluded.severity,"
-                " topic = excluded.topic, payload = excluded.payload, size = excluded.size",
+                "INSERT INTO outbox (uid, count, severity, topic, payload, first, size, put_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (uid)"
+                " DO UPDATE SET count = excluded.count, severity = excluded.severity, topic = excluded.topic,"
+                " payload = excluded.payload, first = MAX(first, excluded.first), size = excluded.size",
                 (
                     message.uid,
                     message.count,
                     message.severity,
                     message.topic,
                     message.payload,
+                    message.first,
                     message.size,
                     self._now(),
                 ),
@@ -139,9 +181,21 @@ class Outbox:
     def _note_newer(self, uid: str) -> None:
         """What the broker has of this Event need not be kept: the newer state says all that it says."""
         if self._acknowledged.pop(uid, None) is not None:
-            self._under_way.discard(uid)
+            self._leave_way(uid)
         elif uid in self._under_way:
             self._outdated.add(uid)
+
+    def _leave_way(self, uid: str) -> None:
+        position = self._under_way.pop(uid, None)
+        if position is not None:
+            self._taken_until = min(self._taken_until, position - 1)
+
+    def is_waiting(self, uid: str) -> bool:
+        """Tell whether a state of this Event waits that is not under way: the next would take its place."""
+        if uid in self._under_way:
+            return uid in self._outdated
+        with self._database.transaction() as connection:
+            return connection.execute("SELECT 1 FROM outbox WHERE uid = ?", (uid,)).fetchone() is not None
 
     def _is_full(self) -> bool:
         return self._messages > self._max_messages or self._bytes > self._max_bytes
@@ -189,33 +243,71 @@ class Outbox:
         self._losses[reason] += 1
         self._database.keep_number(_kept(reason), self._losses[reason])
 
-    def take(self, limit: int, *, leave: Collection[str] = ()) -> list[Message]:
-        """Return up to `limit` messages that are not under way yet, the oldest first; now they are.
+    def take(self, limit: int, *, leave: Collection[str] = (), urgent: bool = False) -> list[Message]:
+        """Return up to `limit` messages that are not under way yet; now they are.
 
-        The messages of the Events `leave` stay where they are.
+        The messages of the Events `leave` stay where they are, and only what is urgent goes if `urgent` is given.
         """
         if limit <= 0 or len(self._under_way) >= self._messages:
             return []
+
+        def may_go(message: Message) -> bool:
+            return message.uid not in leave and (not urgent or is_urgent(message))
+
         with self._database.transaction() as connection:
-            rows = connection.execute(
-                "SELECT uid, count, severity, topic, payload FROM outbox"
-                " WHERE uid NOT IN (SELECT value FROM json_each(?)) ORDER BY position LIMIT ?",
-                (json.dumps([*self._under_way, *leave]), limit),
-            ).fetchall()
-            self._under_way.update(row[0] for row in rows)
-        return [Message(*row) for row in rows]
+            if self._backlog_until is None:
+                (self._backlog_until,) = connection.execute(
+                    "SELECT COALESCE(MAX(position), 0) FROM outbox"
+                ).fetchone()
+            taken: list[Message] = []
+            if self._taken_until < self._backlog_until:
+                taken = self._take_fresh(connection, self._share(limit), after=self._backlog_until, may_go=may_go)
+            return taken + self._take_oldest(connection, limit - len(taken), may_go=may_go)
+
+    def _share(self, limit: int) -> int:
+        """Return how many of `limit` messages may be fresh while there is a backlog; of an odd one in turns."""
+        self._is_turn_of_backlog ^= limit % 2 == 1
+        return (limit + (not self._is_turn_of_backlog)) // 2
+
+    def _take_fresh(
+        self, connection: sqlite3.Connection, limit: int, *, after: int, may_go: Callable[[Message], bool]
+    ) -> list[Message]:
+        found: list[Message] = []
+        for position, message in _rows(connection, after):
+            if len(found) == limit:
+                break
+            if message.uid not in self._under_way and may_go(message):
+                self._under_way[message.uid] = position
+                found.append(message)
+        return found
+
+    def _take_oldest(
+        self, connection: sqlite3.Connection, limit: int, *, may_go: Callable[[Message], bool]
+    ) -> list[Message]:
+        """Take what has waited for longest, and note up to where all is under way."""
+        found: list[Message] = []
+        is_gapless = True
+        for position, message in _rows(connection, self._taken_until):
+            if len(found) == limit:
+                break
+            if message.uid not in self._under_way:
+                if not may_go(message):
+                    is_gapless = False
+                    continue
+                self._under_way[message.uid] = position
+                found.append(message)
+            if is_gapless:
+                self._taken_until = position
+        return found
 
     def take_only(self, uid: str) -> Message | None:
         """Return the message of one Event, which is under way now, or None if it does not wait any more."""
         with self._database.transaction() as connection:
-            row = connection.execute(
-                "SELECT uid, count, severity, topic, payload FROM outbox WHERE uid = ?",
-                (uid,),
-            ).fetchone()
+            row = connection.execute(f"{_SELECT} WHERE uid = ?", (uid,)).fetchone()
             if row is None:
                 return None
-            self._under_way.add(uid)
-        return Message(*row)
+            self._under_way[uid] = row[0]
+        return Message(*row[1:])
 
     def acknowledge(self, message: Message) -> None:
         """The broker has `message`, but it may not have written it down yet: keep it until `settle`."""
@@ -235,8 +327,8 @@ class Outbox:
         with self._database.transaction() as connection:
             for message in kept:
                 self._delete(connection, message)
-        for message in kept:
-            self.put_back(message)
+        for message in kept:  # nothing is left in their places that could be taken
+            del self._under_way[message.uid], self._acknowledged[message.uid]
         self._note_room()
 
     def give_up(self, message: Message) -> None:
@@ -264,7 +356,7 @@ class Outbox:
     def put_back(self, message: Message) -> None:
         """`message` is not under way any more."""
         with self._database.lock:
-            self._under_way.discard(message.uid)
+            self._leave_way(message.uid)
             self._outdated.discard(message.uid)
             self._acknowledged.pop(message.uid, None)
 
@@ -274,6 +366,8 @@ class Outbox:
             self._under_way.clear()
             self._outdated.clear()
             self._acknowledged.clear()
+            self._taken_until = 0
+            self._backlog_until = None
 
 
 def _kept(reason: LossReason) -> str:

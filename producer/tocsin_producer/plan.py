@@ -54,6 +54,9 @@ class Plan:
     source: ApiServer | Replay
     include: list[Rule]
     exclude: list[Rule]
+    fold_seconds: float
+    budget_bytes_per_day: int | None
+    budget_reset_seconds: int
     outbox_path: str | None
     outbox_max_messages: int
     outbox_max_bytes: int

@@ -23,7 +23,9 @@ REQUEST_SECONDS: Final = 5.0
 #: Beyond this many at once, the one that has been there longest is cut off.
 MAX_CONNECTIONS: Final = 16
 _HEAD_LIMIT: Final = 4096
-_LOOK_SECONDS: Final = 1.0
+_STOP_SECONDS: Final = 2.0
+#: After an error of our own.
+_FAILURE_SECONDS: Final = 1.0
 #: There are too many open files: how long to let be before looking again, while whoever waits is not served.
 _NO_ROOM: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _NO_ROOM_SECONDS: Final = 0.2
@@ -116,6 +118,8 @@ class ProbeServer:
         self._selector: selectors.BaseSelector = _Selector()
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._closing = threading.Event()
+        self._wakeup, self._waker = socket.socketpair()
+        self._selector.register(self._wakeup, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._run, name="probes", daemon=True)
         self.port: int = self._listener.getsockname()[1]
 
@@ -126,21 +130,28 @@ class ProbeServer:
     def close(self) -> None:
         """Answer no more."""
         self._closing.set()
-        self._thread.join(2 * _LOOK_SECONDS)
+        self._waker.close()
+        self._thread.join(_STOP_SECONDS)
 
     def _run(self) -> None:
         while not self._closing.is_set():
             try:
-                self.step(_LOOK_SECONDS)
+                self.step(self._due_seconds())
             except Exception:  # noqa: BLE001 - the top of the thread
                 _log.exception("answering probes failed")
-                self._closing.wait(_LOOK_SECONDS)
+                self._closing.wait(_FAILURE_SECONDS)
         for client in list(self._clients.values()):
             self._drop(client)
         self._selector.close()
         self._listener.close()
+        self._wakeup.close()
 
-    def step(self, timeout: float) -> None:
+    def _due_seconds(self) -> float | None:
+        """Return in how many seconds a client has to be cut off; None without any: nothing wakes us in vain."""
+        until = min((client.until for client in self._clients.values()), default=None)
+        return None if until is None else max(0.0, until - self._clock())
+
+    def step(self, timeout: float | None) -> None:
         """Wait up to `timeout` seconds for something to do, and do it."""
         for key, _ in self._selector.select(timeout):
             if key.fileobj is self._listener:

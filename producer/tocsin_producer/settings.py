@@ -1,16 +1,18 @@
 """The producer's configuration file."""
 
 from collections.abc import Mapping
+from datetime import time, timedelta
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from tocsin_producer.filter import Rule
 from tocsin_schemas.broker import BrokerSettings
 from tocsin_schemas.configuration import (
     ClusterField,
     Document,
+    Duration,
     Listen,
     Number,
     PatternField,
@@ -33,11 +35,7 @@ _TYPES: Final = ("Normal", "Warning")
 #: With this, no event is larger than the packets of 64 KiB that our broker takes, whatever its characters.
 MESSAGE_LIMIT: Final = 8192
 #: What K3s says at every start, whatever the state of the node.
-_NOISE: Final = "InvalidDiskCapacity|CgroupV1"
-
-_PLANNED: Final = {
-    "fold": "folding repeats comes with a later version; remove this key",
-}
+_NOISE: Final = "InvalidDiskCapacity|CgroupV1|PossibleMemoryBackedVolumesOnDisk"
 
 
 def _check_type(pattern: Pattern) -> Pattern:
@@ -69,6 +67,11 @@ class RuleSettings(Settings):
     message: PatternField | None = Field(default=None, description="The whole message.")
     min_count: Number = Field(default=1, ge=1, description="Occurrences before it matches.")
 
+    def described(self) -> str:
+        """Return it in one line, for people."""
+        given = self.model_dump(exclude_defaults=True)
+        return ", ".join(f"{key} {value}" for key, value in given.items())
+
     def rule(self) -> Rule:
         """Return what the filter needs."""
         return Rule(self.model_dump(exclude={"min_count"}, exclude_none=True), self.min_count)
@@ -86,6 +89,58 @@ class EventSettings(Settings):
         default=[RuleSettings(reason=_NOISE)],
         description="… unless any of these does.",
     )
+
+
+def _check_reset(text: str) -> str:
+    try:
+        parsed = time.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f"expected a time of day such as 00:00 (UTC) or 00:00+08:00, found {text!r}") from error
+    if parsed.second or parsed.microsecond:
+        raise ValueError("expected hours and minutes alone")
+    return text
+
+
+class FoldSettings(Settings):
+    """How the repeats of an Event are folded."""
+
+    interval: Duration = Field(
+        default=timedelta(minutes=30),
+        ge=timedelta(0),
+        le=timedelta(days=1),
+        description="An Event is published at its first occurrence, then when its count has doubled, or when it"
+        " was last published so long ago and has occurred again; 0s publishes every occurrence.",
+    )
+
+
+class BudgetSettings(Settings):
+    """How much may go over a metered link."""
+
+    per_day: Size | None = Field(
+        default=None,
+        ge=256 * 1024,
+        description="Traffic with the broker in a day, both ways, IP packets and all. With four fifths of it"
+        " spent, only first occurrences and conditions of nodes go; with all of it, only a status that says how"
+        " many events are held. Without it there is no bound. Counted on Linux only.",
+    )
+    reset_at: Annotated[str, AfterValidator(_check_reset)] = Field(
+        default="00:00", description="When a new day begins: a time in UTC, or with an offset as in 00:00+08:00."
+    )
+
+    @field_validator("reset_at")
+    @classmethod
+    def _check_use(cls, text: str, info: ValidationInfo) -> str:
+        if "per_day" in info.data and info.data["per_day"] is None:
+            raise ValueError("does nothing without per_day")
+        return text
+
+    @property
+    def reset_seconds(self) -> int:
+        """When a new day begins, in seconds after midnight UTC."""
+        reset_at = time.fromisoformat(self.reset_at)
+        offset = reset_at.utcoffset() or timedelta(0)
+        local = timedelta(hours=reset_at.hour, minutes=reset_at.minute)
+        return int((local - offset).total_seconds()) % 86_400
 
 
 class OutboxSettings(Settings):
@@ -121,6 +176,8 @@ class ProducerSettings(Settings):
     broker: BrokerSettings
     topic_root: TopicRoot = DEFAULT_ROOT
     events: EventSettings = EventSettings()
+    fold: FoldSettings = FoldSettings()
+    budget: BudgetSettings = BudgetSettings()
     outbox: OutboxSettings = OutboxSettings()
     message_limit: Number = Field(
         default=1024,
@@ -138,7 +195,7 @@ def load_settings(path: Path, environment: Mapping[str, str]) -> ProducerSetting
     Raises:
         ConfigurationError: with everything that is wrong with it.
     """
-    settings, _ = load(ProducerSettings, path, environment=environment, planned=_PLANNED)
+    settings, _ = load(ProducerSettings, path, environment=environment)
     return settings
 
 
@@ -148,4 +205,4 @@ def check_settings(document: Document) -> ProducerSettings:
     Raises:
         ConfigurationError: with everything that is wrong with it.
     """
-    return check(ProducerSettings, document, _PLANNED)
+    return check(ProducerSettings, document)

@@ -1,10 +1,13 @@
 """What the producer tells of itself, retained on its own topic, and when it is time to tell it again."""
 
 import random
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
+from tocsin_producer.budget import UNLIMITED, Allowance, Budget
 from tocsin_producer.outbox import Outbox
 from tocsin_producer.payload import status_payload
 from tocsin_schemas import __version__
@@ -27,6 +30,7 @@ class OwnStatus:
         cluster: whose it is.
         boot: what this boot is told as.
         outbox: what of it is told is how much waits and how much was lost.
+        budget: how much of what waits may not go today is told as well.
     """
 
     def __init__(
@@ -35,21 +39,36 @@ class OwnStatus:
         boot: int,
         outbox: Outbox,
         *,
+        budget: Budget = UNLIMITED,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._cluster = cluster
         self._outbox = outbox
+        self._budget = budget
         self._clock = clock
         self._uniform = uniform
         self._since = int(now())
         self._told_lost = 0
+        self._told_held = False
+        self._held = 0
         self._told_version: str | None = None
         self._told_at = -LOSS_PAUSE_SECONDS
         self._retell_at = clock() + RETELL_SECONDS
         self.boot = boot
         self.kubernetes_version: str | None = None
+
+    @property
+    def held(self) -> int:
+        """How many events wait because no more may go today, as far as the state can be read."""
+        allowance = self._budget.allowance()
+        if allowance is Allowance.URGENT:
+            with suppress(sqlite3.Error):  # the database has said it
+                self._held = self._outbox.waiting_not_urgent()
+        else:
+            self._held = self._outbox.waiting if allowance is Allowance.NOTHING else 0
+        return self._held
 
     def payload(self, state: str) -> bytes:
         """Return what is published when we are `state`."""
@@ -62,11 +81,13 @@ class OwnStatus:
             k8s=self.kubernetes_version,
             waiting=self._outbox.waiting,
             lost=self._outbox.lost,
+            held=self.held or None,
         )
 
     def note_told(self) -> None:
         """It has been published as it is now."""
         self._told_lost, self._told_version = self._outbox.lost, self.kubernetes_version
+        self._told_held = self.held > 0
         self._told_at = self._clock()
         self._retell_at = self._told_at + RETELL_SECONDS * self._uniform(*_JITTER)
 
@@ -76,7 +97,7 @@ class OwnStatus:
 
     def due_seconds(self) -> float:
         """Return in how many seconds it has to be told again."""
-        if self.kubernetes_version != self._told_version:
+        if self.kubernetes_version != self._told_version or (self.held > 0) != self._told_held:
             return 0.0
         due_at = self._retell_at
         if self._outbox.lost > self._told_lost:

@@ -115,10 +115,10 @@ def load(
         ConfigurationError: with every problem found.
     """
     document = overlay(read(path), model, environment)
-    return check(model, document, planned or {}), document
+    return check(model, document, planned), document
 
 
-def check(model: type[Model], document: Document, planned: Mapping[str, str]) -> Model:
+def check(model: type[Model], document: Document, planned: Mapping[str, str] | None = None) -> Model:
     """Check `document` against `model`; `planned` as for `load`.
 
     Raises:
@@ -127,7 +127,7 @@ def check(model: type[Model], document: Document, planned: Mapping[str, str]) ->
     try:
         return model.model_validate(document.values)
     except ValidationError as error:
-        raise ConfigurationError(explain(error, model, document, planned)) from error
+        raise ConfigurationError(explain(error, model, document, planned or {})) from error
 
 
 def overlay(document: Document, model: type[BaseModel], environment: Mapping[str, str]) -> Document:

@@ -23,7 +23,7 @@ from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties, VariableByteIntegers
 
-from tocsin_schemas.dial import Attempt, Broker, drain, explain, look_up, open_socket, wait
+from tocsin_schemas.dial import Attempt, Broker, drain, explain, look_up, open_socket, traffic, wait
 from tocsin_schemas.handler import Handler, Received, Will
 
 if TYPE_CHECKING:
@@ -246,18 +246,16 @@ class Connection:
         Raises:
             ValueError: MQTT cannot carry the topic or the size, or the broker has said that it takes no such size.
         """
-        properties = None
-        if self.speaks_5:
-            properties = _content(PacketTypes.PUBLISH)
-            if not retain:
-                properties.MessageExpiryInterval = EXPIRY_SECONDS
+        properties = (_RETAINED if retain else _EXPIRING) if self.speaks_5 else None
         self._check_size(topic, payload, properties)
         return self._client.publish(topic, payload, qos=1, retain=retain, properties=properties).mid
 
     def _check_size(self, topic: str, payload: bytes, properties: Properties | None) -> None:
         """Refuse here what the broker would answer by hanging up, with all that is under way."""
+        if self._packet_limit is None:
+            return
         size = _publish_size(topic, payload, properties)
-        if self._packet_limit is not None and size > self._packet_limit:
+        if size > self._packet_limit:
             raise ValueError(f"{size} bytes, and the broker takes packets of {self._packet_limit} at most")
 
     def subscribe(self, *topic_filters: str) -> None:
@@ -268,6 +266,11 @@ class Connection:
         """Ask for what is retained on `topic` and for what comes there, with QoS 0; a refusal changes nothing."""
         _, mid = self._client.subscribe(topic, 0)
         self._optional.add(mid)
+
+    def traffic(self) -> int:
+        """Return how many bytes of IP packets this connection has taken so far, both ways; see `dial.traffic`."""
+        sock: Any = self._client.socket()
+        return 0 if sock is None else traffic(getattr(sock, "_socket", sock))  # paho's WebSocket has one
 
     def was_unheard(self, mid: int) -> bool:
         """Whether the broker said of the message `mid`, which it took, that nobody gets it (MQTT 5)."""
@@ -357,6 +360,17 @@ def _content(packet_type: int) -> Properties:
     properties = Properties(packet_type)  # type: ignore[no-untyped-call] # paho leaves it untyped
     properties.ContentType = CONTENT_TYPE
     return properties
+
+
+def _expiring() -> Properties:
+    properties = _content(PacketTypes.PUBLISH)
+    properties.MessageExpiryInterval = EXPIRY_SECONDS
+    return properties
+
+
+#: What goes with a message that is retained, and with one that is not; to make these takes longer than to send it.
+_RETAINED: Final = _content(PacketTypes.PUBLISH)
+_EXPIRING: Final = _expiring()
 
 
 def _publish_size(topic: str, payload: bytes, properties: Properties | None) -> int:

@@ -6,6 +6,8 @@ Standard library only: the producer imports this in a process that has to stay s
 import selectors
 import socket
 import ssl
+import struct
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +19,11 @@ from tocsin_schemas.secret import read_secret
 
 #: How long data may stay unacknowledged before the kernel gives the connection up (RFC 5482).
 USER_TIMEOUT_SECONDS: Final = 30
+
+#: Of Linux' `struct tcp_info` (uapi/linux/tcp.h): bytes received, segments out and in, bytes sent.
+_TCP_INFO: Final = struct.Struct("=128xQII56xQ")
+#: Headers of IP and of TCP with timestamps, in bytes.
+_HEADERS: Final = {socket.AF_INET: 20 + 32, socket.AF_INET6: 40 + 32}
 
 #: Of which family it is, and what `connect` takes.
 Address = tuple[socket.AddressFamily, Any]
@@ -159,6 +166,25 @@ def _tune(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_SECONDS * 1000)
+
+
+def traffic(sock: socket.socket) -> int:
+    """Return how many bytes of IP packets a connection has taken so far, both ways; 0 where nobody counts them.
+
+    Linux does: what it sent and received, and in how many segments, each of which carries both headers. A segment
+    that was sent again counts again. DNS, and a connection that was never made, do not.
+    """
+    if not hasattr(socket, "TCP_INFO") or sys.platform != "linux":
+        return 0
+    try:
+        family = sock.family
+        told = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+    except OSError:  # closed
+        return 0
+    if len(told) < _TCP_INFO.size:  # before Linux 4.19
+        return 0
+    received, segments_out, segments_in, sent = _TCP_INFO.unpack(told)
+    return int(sent + received + _HEADERS[family] * (segments_out + segments_in))
 
 
 def wait(readers: list[Any], writers: list[Any], timeout: float) -> tuple[list[Any], list[Any]]:

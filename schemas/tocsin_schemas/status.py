@@ -19,3 +19,6 @@ class StatusPayload(Payload):
     k8s: str | None = Field(default=None, description="Version of the API server, once it is known.")
     waiting: Counter = Field(default=0, description="Events in the producer's outbox.")
     lost: Counter = Field(default=0, description="Events that the producer had to give up since its state began.")
+    held: Counter = Field(
+        default=0, description="Of those waiting: how many may not go today, as the budget for the link is spent."
+    )

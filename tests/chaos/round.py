@@ -162,6 +162,7 @@ class Round:
         outbox: dict[str, Any] = {"path": str(self._site.folder / "outbox.db")} if self._plan.has_state else {}
         self._site.configure_producer(
             broker=broker.access(accounts[CLUSTER], port=self._site.uplink.port) | hasty,
+            fold={"interval": "1s"},
             outbox=outbox | ({"max_messages": _STORM_MESSAGES} if self._plan.is_storm else {}),
         )
         self._site.configure_consumer(

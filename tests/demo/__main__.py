@@ -170,7 +170,7 @@ def summary(parts: Installation, demo: Demo) -> list[tuple[str, str]]:
         ("event states at the API server", str(served)),
         ("filtered at the edge", str(served - demo.passed())),
         ("published", f"{producer['published']} ({producer['bytes'] / 1000:.0f} kB of topics and JSON)"),
-        ("merged while the link was down", str(demo.passed() - arrived)),
+        ("repeats folded into later ones", str(demo.passed() - arrived)),
         ("over the link, TLS and all", f"{(parts.link.sent + parts.link.received) / 1000:.0f} kB"),
         ("alerts: recorded in a file", str(arrived)),
         ("alerts: cards in the Feishu group", str(len(parts.feishu.messages))),

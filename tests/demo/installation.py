@@ -98,6 +98,7 @@ class Installation:
             {
                 "cluster": CLUSTER,
                 "broker": self.broker.section(CLUSTER, self.link.port),
+                "fold": {"interval": "3s"},  # half an hour, at the speed of the demo
                 "outbox": {"path": str(self.folder / "outbox.db")},
                 "log": {"format": "json"},
             },

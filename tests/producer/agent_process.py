@@ -39,6 +39,9 @@ class AgentProcess:
             "source": ApiServer(api_url),
             "include": [Rule({"type": "Warning"})],
             "exclude": [],
+            "fold_seconds": 0.0,
+            "budget_bytes_per_day": None,
+            "budget_reset_seconds": 0,
             "outbox_path": None,
             "outbox_max_messages": 2000,
             "outbox_max_bytes": 1024**2,
@@ -54,7 +57,7 @@ class AgentProcess:
     def start(self, *, before: Callable[[], None] | None = None) -> None:
         """Start it; `before` runs in its process first."""
         descriptor = self.plan.pass_on()
-        command = [sys.executable, "-P", "-m", "tocsin_producer.agent", str(descriptor)]
+        command = [sys.executable, "-P", "-m", "tocsin_producer.start", str(descriptor)]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(command, stderr=log, pass_fds=[descriptor], preexec_fn=before)  # noqa: PLW1509 - it sets limits
         os.close(descriptor)

@@ -3,6 +3,7 @@
 import copy
 import json
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from tocsin_producer import database as database_module
 from tocsin_producer.checkpoint import Checkpoint
 from tocsin_producer.database import Database
 from tocsin_producer.filter import EventFilter, Rule
+from tocsin_producer.fold import Fold
 from tocsin_producer.intake import Intake, Wire
 from tocsin_producer.outbox import Message, Outbox
 
@@ -82,6 +84,7 @@ class Pipeline:
     database: Database
     outbox: Outbox
     checkpoint: Checkpoint
+    fold: Fold
     intake: Intake
     wakes: list[None] = field(default_factory=list)
 
@@ -107,20 +110,31 @@ def make_pipeline() -> MakePipeline:
         *,
         path: Path | None = None,
         max_messages: int = 10_000,
+        fold_seconds: float = 0.0,
+        now: Callable[[], float] = time.time,
     ) -> Pipeline:
         database = Database(path)
         outbox = Outbox(database, max_messages=max_messages, max_bytes=10**9)
         checkpoint = Checkpoint(database)
+        fold = Fold(
+            database,
+            checkpoint,
+            outbox,
+            interval_seconds=fold_seconds,
+            max_messages=max_messages,
+            max_bytes=10**9,
+            now=now,
+        )
         wakes: list[None] = []
         intake = Intake(
             database,
             checkpoint,
-            outbox,
+            fold,
             event_filter=EventFilter(include or [Rule()], exclude or []),
             wire=Wire("k8s/v1", "edge-042", 1024),
             wake=lambda: wakes.append(None),
         )
-        return Pipeline(database, outbox, checkpoint, intake, wakes)
+        return Pipeline(database, outbox, checkpoint, fold, intake, wakes)
 
     return make
 

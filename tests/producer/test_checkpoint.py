@@ -1,16 +1,16 @@
-from tocsin_producer.checkpoint import Checkpoint
+from tocsin_producer.checkpoint import Checkpoint, Seen
 from tocsin_producer.database import Database
 
 
 def listed(checkpoint: Checkpoint, watch: str, *uids: str) -> None:
     generation = checkpoint.begin_list()
     for uid in uids:
-        checkpoint.remember(uid, 1, watch)
+        checkpoint.remember(uid, Seen(1), watch, is_new=True)
     checkpoint.end_list(watch, generation)
 
 
 def told(checkpoint: Checkpoint, *uids: str) -> list[int]:
-    return [checkpoint.told(uid) for uid in uids]
+    return [checkpoint.seen(uid).count for uid in uids]
 
 
 def test_what_a_watch_knew_that_is_not_configured_any_more_is_forgotten() -> None:

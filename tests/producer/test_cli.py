@@ -78,11 +78,11 @@ def test_a_recording_that_is_not_there_is_named(config: Path) -> None:
 
 def test_run_becomes_the_agent_with_what_it_has_resolved(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     became: list[list[str]] = []
-    monkeypatch.setattr(os, "execv", lambda _path, arguments: became.append(arguments))
+    monkeypatch.setattr(os, "execve", lambda _path, arguments, _variables: became.append(arguments))
     arguments = ["run", "--config", str(config), "--replay", str(RECORDING), "--speed", "8"]
     assert CliRunner().invoke(cli.main, arguments).exit_code == 0
     ((*_, module, descriptor),) = became
-    assert module == "tocsin_producer.agent"
+    assert module == "tocsin_producer.start"
     plan = Plan.receive(int(descriptor))
     assert (plan.cluster, plan.source) == ("edge-042", Replay(str(RECORDING), 8.0))
 
@@ -102,7 +102,7 @@ def test_the_agent_learns_what_resolves_its_credentials_anew(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, context: list[str]
 ) -> None:
     became: list[list[str]] = []
-    monkeypatch.setattr(os, "execv", lambda _path, arguments: became.append(arguments))
+    monkeypatch.setattr(os, "execve", lambda _path, arguments, _variables: became.append(arguments))
     path = str(kubeconfig(tmp_path))
     arguments = ["run", "--config", str(config), "--kubeconfig", path, *context]
     assert CliRunner().invoke(cli.main, arguments).exit_code == 0

@@ -55,6 +55,7 @@ class Bench:
             "edge-042",
             self.pipeline.database,
             self.pipeline.intake,
+            self.pipeline.fold,
             self.pipeline.outbox,
             self.link,
             tenure,
@@ -162,13 +163,8 @@ def test_the_figures_are_those_of_the_parts(bench: Bench) -> None:
         bench.pipeline.intake.offer([event("a"), event("a"), event("b"), "odd"], "w")
         bench.pipeline.outbox.give_up(bench.pipeline.outbox.take(1)[0])
         counters = bench.link.counters
-        counters.published, counters.refused, counters.unheard, counters.connections, counters.bytes = (
-            5,
-            4,
-            3,
-            3,
-            99,
-        )
+        counters.published, counters.refused, counters.unheard, counters.connections = 5, 4, 3, 3
+        counters.bytes, counters.traffic = 99, 500
         figures = bench.figures()
     del figures[f'tocsin_producer_info{{version="{__version__}",cluster="edge-042"}}']
     assert figures.pop("tocsin_producer_oldest_waiting_seconds") < 60
@@ -178,10 +174,13 @@ def test_the_figures_are_those_of_the_parts(bench: Bench) -> None:
         "tocsin_producer_api_contact_age_seconds": 1.5,
         "tocsin_producer_events_seen_total": 4,
         'tocsin_producer_events_total{outcome="accepted"}': 2,
+        'tocsin_producer_events_total{outcome="folded"}': 0,
         'tocsin_producer_events_total{outcome="repeated"}': 1,
         'tocsin_producer_events_total{outcome="filtered"}': 0,
         'tocsin_producer_events_total{outcome="malformed"}': 1,
         "tocsin_producer_waiting": 1,
+        "tocsin_producer_folded": 0,
+        "tocsin_producer_held": 0,
         'tocsin_producer_lost_total{reason="room"}': 0,
         'tocsin_producer_lost_total{reason="size"}': 1,
         "tocsin_producer_state_failing": 0,
@@ -192,6 +191,8 @@ def test_the_figures_are_those_of_the_parts(bench: Bench) -> None:
         "tocsin_producer_unheard_total": 3,
         "tocsin_producer_reconnects_total": 2,
         "tocsin_producer_sent_bytes_total": 99,
+        "tocsin_producer_traffic_bytes_total": 500,
+        "tocsin_producer_budget_spent_bytes": 0,
     }
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.fakes.recording import Notification
 from tests.producer.conftest import MakePipeline, event
-from tocsin_producer.checkpoint import Checkpoint
+from tocsin_producer.checkpoint import Checkpoint, Seen
 from tocsin_producer.database import Database
 from tocsin_producer.event import read_event
 from tocsin_producer.filter import Rule
@@ -27,7 +27,7 @@ def test_the_same_state_is_told_once(make_pipeline: MakePipeline) -> None:
     for _ in range(3):
         pipeline.intake.offer([event()], "w")
     assert len(pipeline.wakes) == 1
-    assert pipeline.intake.sums() == {"accepted": 1, "repeated": 2, "filtered": 0, "malformed": 0}
+    assert pipeline.intake.sums() == {"accepted": 1, "folded": 0, "repeated": 2, "filtered": 0, "malformed": 0}
 
 
 def test_a_grown_count_is_news_and_a_lower_one_is_not(make_pipeline: MakePipeline) -> None:
@@ -42,7 +42,7 @@ def test_what_the_filter_drops_is_counted_and_not_remembered(make_pipeline: Make
     pipeline = make_pipeline(WARNINGS)
     pipeline.intake.offer([event(type="Normal")], "w")
     assert pipeline.intake.sums()["filtered"] == 1
-    assert (pipeline.told(), pipeline.wakes, pipeline.checkpoint.told("uid-1")) == ([], [], 0)
+    assert (pipeline.told(), pipeline.wakes, pipeline.checkpoint.seen("uid-1").count) == ([], [], 0)
 
 
 def test_a_broken_event_is_counted_and_the_others_of_its_page_are_told(
@@ -66,7 +66,7 @@ def test_a_page_is_taken_whole_or_not_at_all(make_pipeline: MakePipeline) -> Non
         )
     with pytest.raises(sqlite3.IntegrityError, match="disk full"):
         pipeline.intake.offer([event("a"), event("b")], "w")
-    assert (pipeline.told(), pipeline.checkpoint.told("a"), pipeline.intake.sums()["accepted"]) == ([], 0, 0)
+    assert (pipeline.told(), pipeline.checkpoint.seen("a").count, pipeline.intake.sums()["accepted"]) == ([], 0, 0)
     with pipeline.database.transaction() as connection:
         connection.execute("DROP TRIGGER full")
     pipeline.intake.offer([event("a"), event("b")], "w")
@@ -77,7 +77,7 @@ def test_a_deleted_event_is_forgotten_and_no_news(make_pipeline: MakePipeline) -
     pipeline = make_pipeline()
     pipeline.intake.offer([event()], "w")
     pipeline.intake.forget(event())
-    assert pipeline.checkpoint.told("uid-1") == 0
+    assert pipeline.checkpoint.seen("uid-1").count == 0
     assert pipeline.told() == [("uid-1", 3)]
 
 
@@ -117,19 +117,19 @@ def test_conditions_of_nodes_matter_more_than_warnings_and_these_more_than_the_r
 def test_what_a_complete_list_does_not_name_any_more_is_forgotten() -> None:
     checkpoint = Checkpoint(Database(None))
     for uid in ("kept", "gone"):
-        checkpoint.remember(uid, 1, "w")
-    checkpoint.remember("other", 1, "another watch")
+        checkpoint.remember(uid, Seen(1), "w", is_new=True)
+    checkpoint.remember("other", Seen(1), "another watch", is_new=True)
     generation = checkpoint.begin_list()
-    checkpoint.remember("kept", 1, "w")
+    checkpoint.remember("kept", Seen(1), "w", is_new=True)
     checkpoint.end_list("w", generation)
-    assert [checkpoint.told(uid) for uid in ("kept", "gone", "other")] == [1, 0, 1]
+    assert [checkpoint.seen(uid).count for uid in ("kept", "gone", "other")] == [1, 0, 1]
 
 
 def test_the_checkpoint_is_bounded_and_forgets_the_longest_unlisted_first() -> None:
     checkpoint = Checkpoint(Database(None), limit=300)
     for number in range(300):
-        checkpoint.remember(f"old-{number}", 1, "w")
+        checkpoint.remember(f"old-{number}", Seen(1), "w", is_new=True)
     checkpoint.begin_list()
-    checkpoint.remember("new", 1, "w")
-    remembered = sum(checkpoint.told(f"old-{number}") for number in range(300))
-    assert (checkpoint.told("new"), remembered) == (1, 300 - 256)
+    checkpoint.remember("new", Seen(1), "w", is_new=True)
+    remembered = sum(checkpoint.seen(f"old-{number}").count for number in range(300))
+    assert (checkpoint.seen("new").count, remembered) == (1, 300 - 256)

@@ -2,14 +2,16 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
 
 from tests.producer.conftest import message
+from tocsin_producer.budget import Budget
 from tocsin_producer.database import Database
 from tocsin_producer.link import (
+    SETTLE_PAUSE_SECONDS,
     SETTLE_SECONDS,
     STATE_PAUSE_SECONDS,
     WINDOW,
@@ -33,9 +35,13 @@ class FakeConnection:
     looked: list[str] = field(default_factory=list)
     unheard: set[int] = field(default_factory=set)
     receive_maximum: int = 65_535
+    took: int = 0
 
     def look(self, topic: str) -> None:
         self.looked.append(topic)
+
+    def traffic(self) -> int:
+        return self.took
 
     def was_unheard(self, mid: int) -> bool:
         return mid in self.unheard
@@ -59,18 +65,28 @@ class FakeConnection:
 class Bench:
     """A link with an outbox, a clock and a connection that stands still."""
 
-    def __init__(self, *, max_messages: int = 1000) -> None:
+    def __init__(self, *, max_messages: int = 1000, bytes_per_day: int | None = None) -> None:
         self.outbox = Outbox(Database(None), max_messages=max_messages, max_bytes=10**9)
         self.time = 0.0
         self.leaves: list[None] = []
+        self.due_seconds: float | None = None
+        self.budget = Budget(None, bytes_per_day=bytes_per_day, now=self.clock)
         self.status = OwnStatus(
-            "edge-042", 17, self.outbox, clock=self.clock, now=lambda: 1000.0, uniform=lambda _low, high: high
+            "edge-042",
+            17,
+            self.outbox,
+            budget=self.budget,
+            clock=self.clock,
+            now=lambda: 1000.0,
+            uniform=lambda _low, high: high,
         )
         self.link = Link(
             self.outbox,
             self.status,
             status_topic=STATUS,
             leave=lambda: self.leaves.append(None),
+            release=lambda: self.due_seconds,
+            budget=self.budget,
             clock=self.clock,
         )
         self.fake = FakeConnection()
@@ -147,9 +163,10 @@ def test_only_a_window_of_messages_is_under_way() -> None:
     bench.put(*(f"{number:03}" for number in range(WINDOW + 5)))
     assert len(bench.turn()) == WINDOW
     assert bench.turn() == []
-    bench.answer(1)
-    bench.answer(2)
-    assert bench.turn() == [f"{WINDOW:03}", f"{WINDOW + 1:03}"]
+    for mid in range(1, WINDOW // 2 + 1):
+        assert bench.turn() == []  # many at a time cost less than one at a time
+        bench.answer(mid)
+    assert bench.turn() == [f"{WINDOW + number:03}" for number in range(5)]
 
 
 @pytest.mark.parametrize(("limit", "window"), [(10, 9), (1, 1), (WINDOW + 1, WINDOW), (65_535, WINDOW)])
@@ -178,7 +195,7 @@ def test_after_a_break_what_the_broker_may_not_have_written_goes_out_again_with_
     bench.answer(1)
     bench.time += SETTLE_SECONDS - 1
     bench.answer(2)
-    bench.time += 1
+    bench.time += 1 + SETTLE_PAUSE_SECONDS
     assert bench.turn() == []
     bench.link.on_disconnected("cut")
     bench.fake = FakeConnection()
@@ -194,7 +211,7 @@ def test_what_the_broker_has_acknowledged_does_not_wait_and_is_settled_when_we_s
     bench.turn()
     bench.answer(2)
     assert bench.outbox.waiting == 0
-    assert (bench.link.on_turn(bench.connection) or 0) <= SETTLE_SECONDS
+    assert (bench.link.on_turn(bench.connection) or 0) <= SETTLE_SECONDS + SETTLE_PAUSE_SECONDS
     bench.link.on_stopping(bench.connection)
     bench.link.on_disconnected("stopped")
     assert (bench.outbox.waiting, bench.outbox.bytes) == (0, 0)
@@ -660,7 +677,7 @@ def test_the_numbers_of_a_later_boot_begin_anew() -> None:
     bench.turn()
     bench.answer(1)
     bench.answer(2)
-    bench.time += SETTLE_SECONDS
+    bench.time += SETTLE_SECONDS + SETTLE_PAUSE_SECONDS
     bench.turn()
     bench.link.on_disconnected("stopped")
     bench.link.begin_boot(18)
@@ -720,7 +737,7 @@ def test_while_the_state_cannot_be_written_nothing_more_is_handed_over() -> None
     bench.put("a")
     bench.turn()
     bench.answer(1)
-    bench.time += SETTLE_SECONDS
+    bench.time += SETTLE_SECONDS + SETTLE_PAUSE_SECONDS
     bench.put("b")
     with full(bench.outbox):
         assert bench.turn() == []
@@ -753,3 +770,71 @@ def full(outbox: Outbox) -> Iterator[None]:
     yield
     with outbox._database.transaction() as connection:
         connection.execute("DROP TRIGGER full")
+
+
+def test_the_next_turn_comes_when_more_is_due() -> None:
+    bench = Bench()
+    bench.connect()
+    bench.tell()
+    bench.due_seconds = 7.5
+    assert bench.link.on_turn(bench.connection) == 7.5
+
+
+def test_traffic_is_counted_once_over_all_connections() -> None:
+    bench = Bench(bytes_per_day=10**6)
+    for took in (300, 500):
+        bench.connect()
+        bench.tell()
+        for bench.fake.took in (100, took):
+            bench.turn()
+        bench.link.on_disconnected("cut")
+    assert bench.link.counters.traffic == bench.budget.spent == 800
+
+
+def spend(bench: Bench, size: int) -> None:
+    bench.fake.took += size
+
+
+def test_as_the_budget_is_spent_less_goes_and_the_status_says_what_is_held() -> None:
+    bench = Bench(bytes_per_day=1000)
+    bench.connect()
+    bench.tell()
+    bench.turn()
+    for uid in "abc":
+        bench.outbox.put(message(uid, payload=f'{{"uid":"{uid}"}}'))
+    bench.outbox.put(replace(message("new", payload='{"uid":"new"}'), first=True))
+    spend(bench, 800)
+    assert bench.turn() == ["new"]
+    assert bench.fake.statuses()[-1]["held"] == 3
+    spend(bench, 200)
+    bench.outbox.put(replace(message("newer", payload='{"uid":"newer"}'), first=True))
+    assert bench.turn() == []
+    assert not bench.link.is_idle()  # the status is under way
+    bench.time += 86_400
+    assert sorted(bench.turn()) == ["a", "b", "c", "newer"]
+    assert "held" not in bench.fake.statuses()[-1]
+
+
+def test_what_the_budget_holds_keeps_no_one_from_stopping() -> None:
+    bench = Bench(bytes_per_day=1000)
+    bench.connect()
+    bench.tell()
+    spend(bench, 1000)
+    bench.put("a")
+    bench.turn()
+    bench.tell()
+    assert bench.link.is_idle()
+
+
+def test_what_is_suspected_costs_no_turns_while_nothing_may_go() -> None:
+    bench = Bench(bytes_per_day=1000)
+    bench.put("a")
+    bench.connect()
+    bench.tell()
+    bench.turn()
+    bench.answer(2, "Quota exceeded")
+    spend(bench, 1000)
+    bench.time += PAUSES_SECONDS[-1]
+    bench.turn()
+    bench.tell()
+    assert (bench.link.on_turn(bench.connection) or 0) > 0

@@ -1,4 +1,5 @@
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.producer.conftest import message
 from tocsin_producer.database import Database
-from tocsin_producer.outbox import Message, Outbox
+from tocsin_producer.outbox import NODE_SEVERITY, Message, Outbox
 
 
 def finish(outbox: Outbox, message: Message) -> None:
@@ -309,3 +310,94 @@ def test_a_streak_of_losses_is_told_at_its_beginning_and_summed_up_at_its_end(
         ("WARNING", ""),
         ("INFO", " 5 events were given up"),
     ] * 2
+
+
+def drain(outbox: Outbox, limit: int) -> list[str]:
+    """Take once, let the broker have it for good, and return whose it was."""
+    taken = outbox.take(limit)
+    for one in taken:
+        finish(outbox, one)
+    return [one.uid for one in taken]
+
+
+@pytest.mark.parametrize(("limit", "turns"), [(4, 2), (1, 8)])
+def test_what_happens_while_a_backlog_leaves_is_not_stuck_behind_it(limit: int, turns: int) -> None:
+    outbox = make()
+    for number in range(40):
+        outbox.put(message(f"old-{number:02}"))
+    drain(outbox, 2)
+    for number in range(10):
+        outbox.put(message(f"new-{number}"))
+    went = [uid for _ in range(turns) for uid in drain(outbox, limit)]
+    assert sorted(uid for uid in went if uid.startswith("new")) == ["new-0", "new-1", "new-2", "new-3"]
+    assert [uid for uid in went if uid.startswith("old")] == ["old-02", "old-03", "old-04", "old-05"]
+
+
+def test_with_nothing_new_a_backlog_has_the_whole_window() -> None:
+    outbox = make()
+    for number in range(9):
+        outbox.put(message(f"{number}"))
+    assert drain(outbox, 5) == ["0", "1", "2", "3", "4"]
+    assert drain(outbox, 5) == ["5", "6", "7", "8"]
+
+
+def test_once_a_backlog_has_left_the_oldest_leave_first_again() -> None:
+    outbox = make()
+    outbox.put(message("old"))
+    drain(outbox, 2)
+    for number in range(4):
+        outbox.put(message(f"{number}"))
+    assert [drain(outbox, 1) for _ in range(4)] == [["0"], ["1"], ["2"], ["3"]]
+
+
+def test_what_waits_when_a_connection_breaks_is_the_backlog_of_the_next() -> None:
+    outbox = make()
+    outbox.put(message("a"))
+    drain(outbox, 1)
+    for uid in "bcde":
+        outbox.put(message(uid))
+    outbox.put_all_back()
+    outbox.take(0)
+    assert drain(outbox, 1) == ["b"]
+    outbox.put(message("f"))
+    assert drain(outbox, 2) == ["f", "c"]
+
+
+def test_only_what_is_urgent_is_taken_if_so_asked_and_the_rest_later() -> None:
+    outbox = make()
+    outbox.put(message("repeat", 2))
+    outbox.put(message("node", 2, severity=NODE_SEVERITY))
+    outbox.put(replace(message("first"), first=True))
+    assert outbox.waiting_not_urgent() == 1
+    assert uids(outbox.take(10, urgent=True)) == [("node", 2), ("first", 1)]
+    assert outbox.take(10, urgent=True) == []
+    assert uids(outbox.take(10)) == [("repeat", 2)]
+
+
+def test_a_first_state_that_is_replaced_while_it_waits_is_still_the_first() -> None:
+    outbox = make()
+    outbox.put(replace(message("a", 1), first=True))
+    outbox.put(message("a", 2))
+    assert [one.first for one in outbox.take(1)] == [True]
+
+
+def test_a_state_waits_until_it_is_under_way() -> None:
+    outbox = make()
+    assert not outbox.is_waiting("a")
+    outbox.put(message("a", 1))
+    assert outbox.is_waiting("a")
+    (first,) = outbox.take(1)
+    assert not outbox.is_waiting("a")
+    outbox.put(message("a", 2))
+    assert outbox.is_waiting("a")
+    outbox.acknowledge(first)
+    assert outbox.is_waiting("a")
+
+
+def test_a_message_that_was_put_back_goes_before_younger_ones() -> None:
+    outbox = make()
+    for uid in "abcd":
+        outbox.put(message(uid))
+    first, _ = outbox.take(2)
+    outbox.put_back(first)
+    assert uids(outbox.take(2)) == [("a", 1), ("c", 1)]

@@ -177,7 +177,7 @@ def failing() -> Answer:
 def test_what_no_page_could_answer_for_is_logged_and_the_next_is_answered(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probes, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(probes, "_FAILURE_SECONDS", 0.01)
     with serving() as server, caplog.at_level(logging.ERROR):
         server._pages = {**PAGES, "/bad": lambda: Answer(999, "no such status")}
         with connect(server) as sock:

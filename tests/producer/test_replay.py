@@ -62,7 +62,7 @@ def test_a_recorded_deletion_is_one(make_pipeline: MakePipeline, tmp_path: Path)
         {"at": 1, "line": {"type": "DELETED", "object": event()}},
     )
     ReplaySource(path, pipeline.intake, speed=0, on_end=lambda: None).run(threading.Event())
-    assert pipeline.checkpoint.told("uid-1") == 0
+    assert pipeline.checkpoint.seen("uid-1").count == 0
 
 
 def test_what_is_no_event_in_a_recording_is_passed_over(make_pipeline: MakePipeline, tmp_path: Path) -> None:

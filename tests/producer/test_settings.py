@@ -31,7 +31,9 @@ def test_by_default_warnings_and_node_conditions_pass_and_the_noise_of_every_sta
 ) -> None:
     events = load(tmp_path, MINIMAL).events
     assert [rule.rule().patterns.get("type") for rule in events.include] == ["Warning", "Normal"]
-    assert [rule.rule().patterns for rule in events.exclude] == [{"reason": "InvalidDiskCapacity|CgroupV1"}]
+    assert [rule.rule().patterns for rule in events.exclude] == [
+        {"reason": "InvalidDiskCapacity|CgroupV1|PossibleMemoryBackedVolumesOnDisk"}
+    ]
 
 
 def test_everything_that_is_wrong_is_told_at_once_with_its_line(tmp_path: Path) -> None:
@@ -64,9 +66,12 @@ message_limit: 4
     assert "events.include[2].raison: unknown key; did you mean reason?" in found[4]
 
 
-def test_a_key_that_does_nothing_yet_is_refused(tmp_path: Path) -> None:
-    (problem,) = problems(tmp_path, MINIMAL + "fold: {interval: 30m}")
-    assert "with a later version; remove this key" in problem
+@pytest.mark.parametrize(
+    ("reset_at", "seconds"), [("00:00", 0), ("16:30", 59_400), ("00:00+08:00", 57_600), ("23:00-02:00", 3_600)]
+)
+def test_a_day_of_the_budget_begins_at_a_time_of_any_zone(tmp_path: Path, reset_at: str, seconds: int) -> None:
+    settings = load(tmp_path, MINIMAL + f"budget: {{per_day: 5MiB, reset_at: '{reset_at}'}}")
+    assert (settings.budget.per_day, settings.budget.reset_seconds) == (5 * 1024**2, seconds)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +84,12 @@ def test_a_key_that_does_nothing_yet_is_refused(tmp_path: Path) -> None:
         ("outbox: {max_messages: true}", "expected a whole number, found true"),
         ("outbox: {max_bytes: 32KiB}", "expected at least 65536"),
         ("outbox: {path: /tmp}", "expected the path of a file, found a directory"),
+        ("fold: {interval: 25h}", "expected at most 1 day"),
+        ("budget: {per_day: 100KiB}", "expected at least 262144"),
+        ("budget: {per_day: 1MiB, reset_at: 16:00}", "expected text, found 960; put it in quotes"),
+        ("budget: {per_day: 1MiB, reset_at: noon}", "expected a time of day such as 00:00 (UTC) or 00:00+08:00"),
+        ("budget: {per_day: 1MiB, reset_at: '00:00:30'}", "expected hours and minutes alone"),
+        ("budget: {reset_at: '00:00'}", "budget.reset_at: does nothing without per_day"),
         ("message_limit: 8193", "expected at most 8192"),
     ],
 )

@@ -1,6 +1,8 @@
 import json
+from dataclasses import replace
 
 from tests.producer.conftest import message
+from tocsin_producer.budget import Budget
 from tocsin_producer.database import Database
 from tocsin_producer.outbox import Outbox
 from tocsin_producer.status import LOSS_PAUSE_SECONDS, OVERWRITTEN_PAUSE_SECONDS, RETELL_SECONDS, OwnStatus
@@ -10,9 +12,17 @@ class Bench:
     def __init__(self, *, max_messages: int = 100) -> None:
         self.time = 0.0
         self.outbox = Outbox(Database(None), max_messages=max_messages, max_bytes=10**6)
+        self.epoch = 1000.5
+        self.budget = Budget(None, bytes_per_day=1000, now=lambda: self.epoch)
         self.drawn: list[tuple[float, float]] = []
         self.status = OwnStatus(
-            "edge-042", 17, self.outbox, clock=lambda: self.time, now=lambda: 1000.5, uniform=self.draw
+            "edge-042",
+            17,
+            self.outbox,
+            budget=self.budget,
+            clock=lambda: self.time,
+            now=lambda: self.epoch,
+            uniform=self.draw,
         )
 
     def draw(self, low: float, high: float) -> float:
@@ -67,3 +77,21 @@ def test_one_that_was_overwritten_is_due_but_not_again_and_again() -> None:
         assert bench.status.due_seconds() == OVERWRITTEN_PAUSE_SECONDS
         bench.time += OVERWRITTEN_PAUSE_SECONDS
         assert bench.status.due_seconds() == 0
+
+
+def test_how_much_the_budget_holds_is_told_when_that_begins_and_when_it_ends() -> None:
+    bench = Bench()
+    bench.status.note_told()
+    bench.outbox.put(message("a"))
+    assert "held" not in json.loads(bench.status.payload("online"))
+    bench.budget.spend(900)
+    assert (bench.status.held, bench.status.due_seconds()) == (1, 0)
+    assert json.loads(bench.status.payload("online"))["held"] == 1
+    bench.status.note_told()
+    assert bench.status.due_seconds() > 0
+    bench.outbox.put(replace(message("b"), first=True))
+    assert bench.status.held == 1
+    bench.budget.spend(100)
+    assert bench.status.held == 2
+    bench.epoch += 86_400
+    assert (bench.status.held, bench.status.due_seconds()) == (0, 0)

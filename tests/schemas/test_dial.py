@@ -11,7 +11,7 @@ from tests.schemas.fake_broker import FakeBroker
 from tests.schemas.session_harness import broker_at
 from tests.waiting import until
 from tocsin_schemas.connection import MQTT_5, Connection, ConnectionLostError
-from tocsin_schemas.dial import USER_TIMEOUT_SECONDS, look_up, open_socket, reach
+from tocsin_schemas.dial import USER_TIMEOUT_SECONDS, look_up, open_socket, reach, traffic
 from tocsin_schemas.handler import Received
 
 
@@ -107,3 +107,16 @@ def test_nothing_is_acknowledged_on_a_connection_that_is_gone(monkeypatch: pytes
 
 def make_connection(port: int, **changes: Any) -> Connection:
     return Connection(broker_at(port, **changes), will=None, receive_maximum=10, protocol=MQTT_5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts")
+def test_traffic_is_what_went_both_ways_with_the_headers_of_every_segment() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as ours:
+        theirs, _ = server.accept()
+        with theirs:
+            before = traffic(ours)
+            ours.sendall(b"x" * 1000)
+            theirs.sendall(theirs.recv(2000))
+            assert len(ours.recv(2000)) == 1000
+            assert 2000 + 2 * 52 <= traffic(ours) - before <= 2000 + 4 * 52
+    assert traffic(ours) == 0  # closed

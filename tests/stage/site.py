@@ -103,6 +103,7 @@ class Site:
         settings = {
             "cluster": CLUSTER,
             "broker": self.broker.access(self.accounts[CLUSTER], port=self.uplink.port),
+            "fold": {"interval": "0s"},
             "outbox": {"path": str(self.folder / "outbox.db")},
             "http": {"listen": f"127.0.0.1:{self._probes.port}"},
             "log": {"format": "json", "level": "debug"},

@@ -1,0 +1,148 @@
+"""Folds the repeats of an Event: told are its first occurrence, and then what says more than the last time.
+
+That is when its count has doubled, or when an interval has passed since it was last told. A repeat before that is
+held; the newest takes the place of the one before it, and goes when the interval is over. So a crash loop costs a
+handful of messages a day, and whoever reads them always learns the last count.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from tocsin_producer.checkpoint import Checkpoint, Seen
+from tocsin_producer.database import Database
+from tocsin_producer.outbox import Message, Outbox
+
+#: What is held takes up to this part of the outbox's bounds beside it. Beyond that what is due first goes at once:
+#: nothing is given up for a message that could have been sent.
+ROOM: Final = 0.25
+_NEVER: Final = float("inf")
+
+
+class Fold:
+    """Holds repeats between the intake and the outbox. `put` is used within the intake's transaction.
+
+    Args:
+        interval_seconds: for how long a repeat is held at most; 0 holds none.
+        max_messages: bound of the outbox.
+        max_bytes: bound of the outbox.
+        now: UTC epoch seconds; they are kept across restarts.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        checkpoint: Checkpoint,
+        outbox: Outbox,
+        *,
+        interval_seconds: float,
+        max_messages: int,
+        max_bytes: int,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._checkpoint = checkpoint
+        self._outbox = outbox
+        self._interval_seconds = interval_seconds
+        self._max_messages = ROOM * max_messages
+        self._max_bytes = ROOM * max_bytes
+        self._now = now
+        self._messages = self._bytes = 0
+        self._due_at = _NEVER
+        database.on_rollback(self._recount)
+
+    def _recount(self) -> None:
+        with self._database.transaction() as connection:
+            row = connection.execute("SELECT COUNT(*), COALESCE(SUM(size), 0), MIN(due_at) FROM folded").fetchone()
+        self._messages, self._bytes = row[:2]
+        self._due_at = _NEVER if row[2] is None else row[2]
+
+    @property
+    def held(self) -> int:
+        """How many Events have a repeat that is held."""
+        return self._messages
+
+    def put(self, message: Message, seen: Seen) -> Seen:
+        """Let the newest state of an Event of which `seen` is known go or hold it; return what is known then."""
+        now = self._now()
+        if self._says_more(message, seen, now):
+            self._drop(message.uid)
+            self._outbox.put(replace(message, first=not seen.told))
+            return Seen(message.count, message.count, now)
+        self._hold(message, due_at=seen.told_at + self._interval_seconds)
+        return replace(seen, count=message.count)
+
+    def _says_more(self, message: Message, seen: Seen, now: float) -> bool:
+        """Whether `message` is to go; also where it takes the place of one that waits, or clocks were set back."""
+        return (
+            message.count >= 2 * seen.told
+            or not 0 <= now - seen.told_at < self._interval_seconds
+            or self._outbox.is_waiting(message.uid)
+        )
+
+    def _hold(self, message: Message, *, due_at: float) -> None:
+        self._drop(message.uid)
+        self._make_room(message.size)
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO folded VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    message.uid,
+                    message.count,
+                    message.severity,
+                    message.topic,
+                    message.payload,
+                    message.size,
+                    due_at,
+                ),
+            )
+            self._messages += 1
+            self._bytes += message.size
+            self._due_at = min(self._due_at, due_at)
+
+    def _make_room(self, size: int) -> None:
+        while self._messages and (self._messages + 1 > self._max_messages or self._bytes + size > self._max_bytes):
+            self._let_go("WHERE due_at = (SELECT MIN(due_at) FROM folded)")
+
+    def _drop(self, uid: str) -> None:
+        """Forget what is held of an Event."""
+        if not self._messages:
+            return
+        with self._database.transaction() as connection:
+            row = connection.execute("DELETE FROM folded WHERE uid = ? RETURNING size", (uid,)).fetchone()
+        if row is not None:
+            self._messages -= 1
+            self._bytes -= row[0]
+
+    def release(self) -> float | None:
+        """Let go what is due, and return in how many seconds something will be, None if nothing is held.
+
+        Raises:
+            sqlite3.Error: the state cannot be written.
+        """
+        now, latest = self._now(), self._now() + self._interval_seconds
+        if self._messages and not now < self._due_at <= latest:  # later than that if clocks were set back
+            self._let_go("WHERE due_at <= ? OR due_at > ?", now, latest)
+        return self._due_at - now if self._messages else None
+
+    def release_all(self) -> None:
+        """Let go all that is held.
+
+        Raises:
+            sqlite3.Error: the state cannot be written.
+        """
+        if self._messages:
+            self._let_go("")
+
+    def _let_go(self, which: str, *values: float) -> None:
+        with self._database.transaction() as connection:
+            rows = connection.execute(
+                f"DELETE FROM folded {which} RETURNING uid, count, severity, topic, payload",  # noqa: S608 - our own words
+                values,
+            ).fetchall()
+            now = self._now()
+            for row in rows:
+                self._outbox.put(Message(*row))
+                self._checkpoint.note_told(row[0], now)
+            self._recount()
