@@ -13,8 +13,8 @@ from tests.deploy.examples import DEPLOY, files, manifest, of_kind, parsed
 from tocsin_producer.manifest import NAME
 from tocsin_producer.settings import ProducerSettings
 
-#: The oldest and the newest Kubernetes of the lines that K3s maintains, and one from before as sites lag behind.
-VERSIONS = ("1.25", "1.34", "1.37")
+#: The oldest and the newest line that K3s maintains in November 2026, and two that have ended: sites lag behind.
+VERSIONS = ("1.25", "1.34", "1.35", "1.37")
 
 
 def relative(path: Path) -> str:
