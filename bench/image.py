@@ -27,14 +27,14 @@ PROCESSORS: Final = {"amd64": ("amd64", ""), "arm64": ("arm64", ""), "arm/v7": (
 
 
 def main() -> None:
-    """Build, measure, print; without buildah there is nothing to print but that."""
+    """Build, measure, print; without buildah or a base there is nothing to print but that."""
     parser = argparse.ArgumentParser(prog="python -m bench.image", description=__doc__)
     parser.add_argument("--base", default=BASE)
     parser.add_argument("--processor", choices=PROCESSORS, action="append", help="default: all of them")
     parser.add_argument("--unpack", type=Path, metavar="FOLDER", help="put this machine's images there as files")
     options = parser.parse_args()
-    if shutil.which("buildah") is None:
-        _print({}, "not measured: buildah is not installed")
+    if missing := _missing(options.base):
+        _print({}, f"not measured: {missing}")
         return
     sizes = {
         f"{side} {processor}, compressed MB": _measure(side, processor, options.base)
@@ -45,6 +45,16 @@ def main() -> None:
     if options.unpack is not None:
         for side in SIDES:
             _unpack(_name(side, "amd64"), options.unpack / side)
+
+
+def _missing(base: str) -> str | None:
+    """Return what cannot be had here, if anything."""
+    if shutil.which("buildah") is None:
+        return "buildah is not installed"
+    for command in (["inspect", "--type", "image", base], ["pull", "--quiet", base]):
+        if subprocess.run(["buildah", *command], capture_output=True, check=False).returncode == 0:  # noqa: S607
+            return None
+    return f"no image {base}"
 
 
 def _print(sizes: dict[str, float], how: str) -> None:

@@ -165,6 +165,8 @@ def source(root: Path, side: str) -> None:
 
 def download(folder: Path, architecture: Architecture) -> list[Path]:
     """Return Debian's packages, as apt finds and checks them."""
+    run("dpkg", "--add-architecture", architecture.debian)
+    run("apt-get", "-qq", "update")
     names = [f"{package}:{architecture.debian}" for package in DEBIAN]
     run("apt-get", "-qq", "--option=APT::Sandbox::User=root", "download", *names, cwd=folder)
     return sorted(folder.glob("*.deb"))

@@ -78,7 +78,7 @@ def install(document: Document, placement: Placement) -> Installation:
     _check_listen(listen, document)
     secrets = {} if placement.secret_name else _secrets(settings.broker)
     secret_name = placement.secret_name or (NAME if secrets else None)
-    with_password = secret_name is not None and (bool(placement.secret_name) or "password" in secrets)
+    with_password = placement.secret_name is not None or "password" in secrets
     values = _values_in_pod(document.values, settings, placement, listen=listen, with_password=with_password)
     ca_file = settings.broker.ca_file
     return Installation(
@@ -117,22 +117,26 @@ def _dns_policy(host: str) -> DnsPolicy:
 
 
 def _secrets(broker: BrokerSettings) -> dict[str, str]:
-    """Return the contents of the Secret; a password's file begins with the password, as the broker knows it."""
+    """Return the contents of the Secret."""
     secrets = {}
     if broker.password is not None:
         secrets["password"] = broker.password.get_secret_value()
     if broker.password_file is not None:
         secrets["password"] = read_secret(broker.password_file)
     if broker.cert_file is not None and broker.key_file is not None:
-        secrets["tls.crt"] = broker.cert_file.read_text(encoding="utf-8")
-        secrets["tls.key"] = broker.key_file.read_text(encoding="utf-8")
+        secrets["tls.crt"] = _text(broker.cert_file)
+        secrets["tls.key"] = _text(broker.key_file)
     return secrets
 
 
 def _pem(ca_file: Path) -> str:
     """Return the certificates in a file and nothing else that it may hold, such as a CA's own key."""
-    text = ca_file.read_bytes().decode("ascii", errors="ignore")
-    return "".join(f"{match[0]}\n" for match in _CERTIFICATE.finditer(text))
+    return "".join(f"{match[0]}\n" for match in _CERTIFICATE.finditer(_text(ca_file)))
+
+
+def _text(file: Path) -> str:
+    """Return a PEM file without what is not ASCII: comments may be in any language."""
+    return file.read_bytes().decode("ascii", errors="ignore")
 
 
 def _values_in_pod(

@@ -126,8 +126,6 @@ def node(tmp_path: Path) -> Iterator[Node]:
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
-    for folder in tmp_path.parents[:2]:  # pytest lets nobody else in, and the image's user is somebody else
-        folder.chmod(0o755)
     with ApiServer(ssl_context=context, token=TOKEN) as api_server:
         yield Node(tmp_path, api_server, authority, Broker(tmp_path / "broker"))
 
