@@ -1,6 +1,6 @@
 """The objects that run a producer in its cluster: from an `Installation` to the text of a manifest.
 
-All of it keeps to the Pod Security Standard `restricted`, which the namespace enforces.
+All of it keeps to the Pod Security Standard `restricted`, which our namespace enforces.
 """
 
 import base64
@@ -23,8 +23,9 @@ SECRET_DIRECTORY: Final = PurePosixPath("/run/secrets/tocsin")
 STATE_DIRECTORY: Final = PurePosixPath("/var/lib/tocsin")
 #: Who the process is: the image's user, which has no name on any node.
 USER: Final = 65532
-#: Namespaces that are a cluster's own: a manifest that holds one would take it along when it is removed.
-GIVEN_NAMESPACES: Final = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})
+#: The namespace that is ours: made with the rest, and removed with it. Any other has to be there, as what a file for
+#: K3s holds is deleted with all in it once the file holds it no more.
+NAMESPACE: Final = "tocsin"
 #: K3s notes in an annotation, which `kubectl describe` shows, the first 64 characters of each value of a Secret
 #: that it applies (wrangler, pkg/apply/desiredset_compare.go). This is 64 characters of base64, and no secret.
 PADDING: Final = "\n" * 48
@@ -44,7 +45,7 @@ class Installation:
     """What the objects depend on.
 
     Args:
-        namespace: where they are; made if it is not one of the cluster's own.
+        namespace: where they are.
         image: the producer's.
         state: on a claim, which outlives the Pod, or with the Pod.
         priority_class: the Pod's, if any.
@@ -93,7 +94,7 @@ def dump(documents: Iterable[Object]) -> str:
 
 
 def _namespace(installation: Installation) -> Iterable[Object]:
-    if installation.namespace not in GIVEN_NAMESPACES:
+    if installation.namespace == NAMESPACE:
         labels = {**_LABELS, "pod-security.kubernetes.io/enforce": "restricted"}
         yield {
             "apiVersion": "v1",

@@ -12,7 +12,7 @@ from typing import Final, get_args
 import click
 
 from tocsin_producer.installation import Placement, install, read_configuration
-from tocsin_producer.manifest import State, dump, objects
+from tocsin_producer.manifest import NAMESPACE, State, dump, objects
 from tocsin_schemas import __version__
 from tocsin_schemas.configuration import ConfigurationError
 
@@ -61,7 +61,13 @@ def _name(what: str, form: re.Pattern[str], *, may_be_empty: bool = False) -> Ca
     callback=_name("a Secret", _SUBDOMAIN),
     help="A Secret in the namespace with the key password (and tls.crt and tls.key), instead of one in the file.",
 )
-@click.option("--namespace", callback=_name("a namespace", _LABEL), default="tocsin", show_default=True)
+@click.option(
+    "--namespace",
+    callback=_name("a namespace", _LABEL),
+    default=NAMESPACE,
+    show_default=True,
+    help="Any other than ours has to be there already.",
+)
 @click.option("--image", callback=_name("an image", _IMAGE), default=IMAGE, show_default=True)
 @click.option(
     "--state",

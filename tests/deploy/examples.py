@@ -9,13 +9,12 @@ import yaml
 from click.testing import CliRunner
 
 from tocsin_producer.cli import main
-from tocsin_producer.manifest import NAME, Installation, dump, objects
+from tocsin_producer.manifest import NAME, NAMESPACE, Installation, dump, objects
 from tocsin_producer.manifest_command import IMAGE, PRIORITY_CLASS
 from tocsin_schemas import __version__
 
 DEPLOY: Final = Path(__file__).parents[2] / "deploy"
 ARGUMENTS: Final = ("--cluster", "edge-042", "--broker", "mqtts://broker.example.com:8883")
-NAMESPACE: Final = "tocsin"
 _REPOSITORY: Final = IMAGE.rpartition(":")[0]
 
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from tests.deploy.examples import of_kind
-from tocsin_producer.manifest import GIVEN_NAMESPACES, NAME, Installation, dump, objects
+from tocsin_producer.manifest import NAME, Installation, dump, objects
 from tocsin_schemas.secret import read_secret
 
 SECRET = "hunter2"
@@ -60,14 +60,19 @@ def test_the_role_is_bound_to_the_account_that_the_pod_has(namespace: str) -> No
     assert pod(namespace=namespace)["serviceAccountName"] == account["metadata"]["name"]
 
 
-def test_everything_with_a_namespace_is_in_the_one_that_is_asked_for() -> None:
-    made = objects(installation(namespace="monitoring"))
-    assert {document["metadata"].get("namespace") for document in made} == {None, "monitoring"}
-    assert of_kind("Namespace", made)["metadata"]["name"] == "monitoring"
+@pytest.mark.parametrize("namespace", ["tocsin", "monitoring"])
+def test_everything_with_a_namespace_is_in_the_one_that_is_asked_for(namespace: str) -> None:
+    made = objects(installation(namespace=namespace))
+    assert {document["metadata"].get("namespace") for document in made} == {None, namespace}
 
 
-@pytest.mark.parametrize("namespace", sorted(GIVEN_NAMESPACES))
-def test_a_namespace_of_the_clusters_own_is_not_made_and_so_not_removed(namespace: str) -> None:
+def test_its_own_namespace_comes_with_it() -> None:
+    assert kind("Namespace")["metadata"]["name"] == "tocsin"
+
+
+@pytest.mark.parametrize("namespace", ["monitoring", "kube-system"])
+def test_the_namespace_of_others_is_neither_changed_nor_removed_with_it(namespace: str) -> None:
+    """K3s deletes what a file holds no more, and a label that enforces something is for all that is in there."""
     assert "Namespace" not in {document["kind"] for document in objects(installation(namespace=namespace))}
 
 

@@ -39,7 +39,7 @@ def test_what_the_pod_is_like_is_said_by_options(password: Path) -> None:
     result = manifest(*SITE, "--password-file", str(password), *options, "--state", "pod", "--priority-class", "")
     made = parsed(result.stdout)
     pod = of_kind("Deployment", made)["spec"]["template"]["spec"]
-    assert of_kind("Namespace", made)["metadata"]["name"] == "monitoring"
+    assert of_kind("Deployment", made)["metadata"]["namespace"] == "monitoring"
     assert pod["containers"][0]["image"] == "registry.example.com:5000/tocsin/producer@sha256:0a"
     assert "priorityClassName" not in pod
     assert "emptyDir" in pod["volumes"][-1]
