@@ -23,8 +23,8 @@ SECRET_DIRECTORY: Final = PurePosixPath("/run/secrets/tocsin")
 STATE_DIRECTORY: Final = PurePosixPath("/var/lib/tocsin")
 #: Who the process is: the image's user, which has no name on any node.
 USER: Final = 65532
-#: The namespace that is ours: made with the rest, and removed with it. Any other has to be there, as what a file for
-#: K3s holds is deleted with all in it once the file holds it no more.
+#: The namespace that is ours: made with the rest, and removed with it. Any other has to be there: K3s deletes what
+#: a file of its manifests holds no more, with all that is in it.
 NAMESPACE: Final = "tocsin"
 #: K3s notes in an annotation, which `kubectl describe` shows, the first 64 characters of each value of a Secret
 #: that it applies (wrangler, pkg/apply/desiredset_compare.go). This is 64 characters of base64, and no secret.
