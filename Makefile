@@ -5,8 +5,10 @@
 VENV := .venv$(if $(PYTHON),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The images' Python is that of Debian 13; what is pinned is the same for every processor.
+PINS := --quiet --generate-hashes --no-header --no-annotate --python-version 3.13 --python-platform linux
 
-.PHONY: demo test chaos bench check format schemas clean help
+.PHONY: demo test chaos bench check format schemas manifests lock clean help
 
 demo: $(READY) ## Show the whole path on this machine; ARGS=--stay goes on until Ctrl-C
 	@$(BIN)/python -m tests.demo $(ARGS)
@@ -35,6 +37,14 @@ format: $(READY) ## Put the code into shape
 
 schemas: $(READY) ## Write the JSON Schemas and the AsyncAPI document anew
 	$(BIN)/python -m tocsin_schemas.generate
+
+manifests: $(READY) ## Write the manifests in deploy/ anew
+	@$(BIN)/python -m tests.deploy.examples
+
+lock: $(READY) ## Pin anew what the images install, which asks the package index
+	@$(BIN)/python -m pip install --quiet 'uv>=0.9'
+	@$(BIN)/uv pip compile $(PINS) --output-file producer/requirements.lock pyproject.toml
+	@$(BIN)/uv pip compile $(PINS) --output-file consumer/requirements.lock --extra consumer pyproject.toml
 
 $(READY): pyproject.toml scripts/venv
 	@echo "setting up $(VENV), which takes a minute"

@@ -11,6 +11,7 @@ import click
 
 from tocsin_producer.errors import ResolveError
 from tocsin_producer.filter import field_selectors
+from tocsin_producer.manifest_command import manifest
 from tocsin_producer.plan import ApiServer, Plan, Replay
 from tocsin_producer.resolve import resolve
 from tocsin_producer.settings import ProducerSettings, load_settings
@@ -42,6 +43,9 @@ _context = click.option("--context", help="Context of the kubeconfig; default: i
 @click.version_option(__version__, prog_name="tocsin-producer")
 def main() -> None:
     """Publish the warnings of a Kubernetes cluster over MQTT."""
+
+
+main.add_command(manifest)
 
 
 @main.command()

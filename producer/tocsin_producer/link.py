@@ -27,8 +27,8 @@ WINDOW: Final = 16
 #: A broker may acknowledge before it writes, and be killed: Mosquitto, as we configure it, writes every second or
 #: two. What it has acknowledged for no longer than this goes again after a break.
 SETTLE_SECONDS: Final = 4.0
-#: With so many of these nothing more is handed over: after a long outage some 100 events a second leave, which floods
-#: no broker and no memory.
+#: With so many of these nothing more is handed over: after a long outage some 100 events a second leave, which
+#: floods no broker and no memory.
 UNSETTLED: Final = 500
 #: So often at most it is taken out of the outbox: many at a time cost less.
 SETTLE_PAUSE_SECONDS: Final = 1.0

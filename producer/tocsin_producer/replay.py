@@ -4,17 +4,19 @@ A recording has one `{"at": seconds, "line": {"type": …, "object": …}}` per 
 """
 
 import gzip
-import io
 import json
 import threading
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tocsin_producer.errors import RecordingError
 from tocsin_producer.intake import Intake
 from tocsin_schemas.pulse import Pulse
+
+if TYPE_CHECKING:
+    import io
 
 #: The checkpoint's name for what comes from a recording.
 _WATCH = "replay"

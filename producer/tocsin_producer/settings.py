@@ -20,6 +20,7 @@ from tocsin_schemas.configuration import (
     Size,
     StateFile,
     TopicRoot,
+    check,
     load,
 )
 from tocsin_schemas.logs import Format, Level
@@ -195,3 +196,12 @@ def load_settings(path: Path, environment: Mapping[str, str]) -> tuple[ProducerS
         ConfigurationError: with everything that is wrong with it.
     """
     return load(ProducerSettings, path, environment=environment)
+
+
+def check_settings(document: Document) -> ProducerSettings:
+    """Check a configuration that did not come from one file alone.
+
+    Raises:
+        ConfigurationError: with everything that is wrong with it.
+    """
+    return check(ProducerSettings, document)

@@ -48,7 +48,9 @@ __all__ = [
     "Size",
     "StateFile",
     "TopicRoot",
+    "check",
     "explain",
+    "lay_over",
     "load",
     "overlay",
     "read",
@@ -113,25 +115,42 @@ def load(
         ConfigurationError: with every problem found.
     """
     document = overlay(read(path), model, environment)
+    return check(model, document, planned), document
+
+
+def check(model: type[Model], document: Document, planned: Mapping[str, str] | None = None) -> Model:
+    """Check `document` against `model`; `planned` as for `load`.
+
+    Raises:
+        ConfigurationError: with every problem found.
+    """
     try:
-        return model.model_validate(document.values), document
+        return model.model_validate(document.values)
     except ValidationError as error:
         raise ConfigurationError(explain(error, model, document, planned or {})) from error
 
 
 def overlay(document: Document, model: type[BaseModel], environment: Mapping[str, str]) -> Document:
-    """Return `document` with the variables that `model` has scalars for in the place of its own values.
-
-    A variable for `x` also replaces the file's `x_file`, and the other way round.
-    """
+    """Return `document` with the variables that `model` has scalars for in the place of its own values."""
     variables = {location: "_".join((ENVIRONMENT_PREFIX, *location)).upper() for location in _scalars(model)}
     given = {location: name for location, name in variables.items() if name in environment}
+    return lay_over(
+        document,
+        {location: (environment[name], f"environment variable {name}") for location, name in given.items()},
+    )
+
+
+def lay_over(document: Document, given: Mapping[tuple[str, ...], tuple[str, str]]) -> Document:
+    """Return `document` with what is `given` in the place of its own values: each is a value and where it stands.
+
+    A value for `x` also replaces the document's `x_file`, and the other way round.
+    """
     values, sources = document.values, dict(document.sources)
     for location in given:
         values = _without(values, _partner(location))
-    for location, name in given.items():
-        values = _with(values, location, environment[name])
-        sources[location] = f"environment variable {name}"
+    for location, (value, source) in given.items():
+        values = _with(values, location, value)
+        sources[location] = source
     return Document(document.name, values, sources)
 
 

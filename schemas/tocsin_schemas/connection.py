@@ -284,7 +284,7 @@ class Connection:
         return 0 if sock is None else traffic(getattr(sock, "_socket", sock))  # paho's WebSocket has one
 
     def was_unheard(self, mid: int) -> bool:
-        """Whether the broker said of the message `mid`, which it took, that nobody gets it (MQTT 5); asked once."""
+        """Whether the broker said of the message `mid`, which it took, that nobody gets it (MQTT 5); ask once."""
         unheard = mid in self._unheard
         self._unheard.discard(mid)  # in the long run nothing but these would grow
         return unheard
@@ -339,7 +339,7 @@ class _Client(mqtt.Client):
             continue
 
     def gather(self, topic: str, payload: bytes, *, retain: bool, properties: Properties | None) -> int:
-        """Publish with QoS 1 at the next `loop_write`, together with what else waits then; return the message's id."""
+        """Publish with QoS 1 at the next `loop_write`, with what else waits then; return the message's id."""
         self._is_gathering = True
         try:
             return self.publish(topic, payload, qos=1, retain=retain, properties=properties).mid
@@ -435,7 +435,7 @@ def _session_options(broker: Broker, receive_maximum: int) -> dict[str, Any]:
 
 
 class _Packed(Properties):
-    """Properties that stay as they are once they were packed, which takes paho longer than all else of a message."""
+    """Properties that stay as they are once packed, which takes paho longer than all else of a message."""
 
     _packed = b""
 

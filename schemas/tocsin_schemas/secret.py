@@ -7,13 +7,13 @@ from pathlib import Path
 
 
 def read_secret(path: str | Path) -> str:
-    """Return the secret in a file; line breaks at its end do not belong to it.
+    """Return the secret in a file; line breaks around it do not belong to it.
 
     Raises:
         OSError: the file cannot be read.
         ValueError: it is not UTF-8.
     """
     try:
-        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        return Path(path).read_text(encoding="utf-8").strip("\r\n")
     except UnicodeDecodeError:  # it would show a byte of the secret
         raise ValueError(f"{path} is not UTF-8") from None

@@ -5,9 +5,9 @@ import pytest
 from tocsin_schemas.secret import read_secret
 
 
-def test_line_breaks_at_the_end_of_a_file_do_not_belong_to_its_secret(tmp_path: Path) -> None:
+def test_line_breaks_around_a_secret_do_not_belong_to_it(tmp_path: Path) -> None:
     file = tmp_path / "secret"
-    file.write_bytes(b" s\xc3\xa9cret \r\n\n")
+    file.write_bytes(b"\n\r\n s\xc3\xa9cret \r\n\n")
     assert read_secret(file) == " sécret "
 
 
