@@ -23,8 +23,8 @@ def find(command: str) -> str | None:
 
 
 def is_installed() -> bool:
-    """Whether Mosquitto can be started here."""
-    return find("mosquitto") is not None
+    """Whether Mosquitto can be started here, and set up: `mosquitto/setup` works with openssl."""
+    return find("mosquitto") is not None and find("openssl") is not None
 
 
 def free_port() -> int:
@@ -41,6 +41,7 @@ class Mosquitto:
     Args:
         folder: an empty folder of its own, where the configuration and the log are put.
         configuration: as in mosquitto.conf; `{port}` stands for the port and `{folder}` for the folder.
+        file: where to put the configuration; a file in `folder` by default.
 
     As a context manager it runs from enter to exit.
     """
@@ -48,14 +49,20 @@ class Mosquitto:
     #: What a configuration begins with: everything is logged.
     preamble: ClassVar[str] = "log_dest stderr\nlog_type all\n"
 
-    def __init__(self, folder: Path, configuration: str = OPEN) -> None:
+    def __init__(self, folder: Path, configuration: str = OPEN, *, file: Path | None = None) -> None:
         self.port = free_port()
         self.log_file = folder / "mosquitto.log"
-        self._configuration_file = folder / "mosquitto.conf"
+        self._configuration_file = file or folder / "mosquitto.conf"
         text = configuration.replace("{port}", str(self.port)).replace("{folder}", str(folder))
         user = "user root\n" if os.geteuid() == 0 else ""  # it would give up root, and with it the folder
         self._configuration_file.write_text(f"{user}{self.preamble}{text}", encoding="utf-8")
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The id of its process."""
+        assert self._process is not None
+        return self._process.pid
 
     def start(self) -> Self:
         """Start it, and wait until it accepts connections."""
