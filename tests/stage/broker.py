@@ -28,6 +28,10 @@ class Account:
     def password_file(self) -> Path:
         return self.folder / "password"
 
+    @property
+    def password(self) -> str:
+        return self.password_file.read_text(encoding="ascii").strip()
+
 
 class Broker(Mosquitto):
     """A broker in a folder of its own, as `mosquitto/` describes it, on free ports of 127.0.0.1.
@@ -69,7 +73,7 @@ class Broker(Mosquitto):
         return done.stdout
 
     def certify(self, *, expired: bool = False) -> None:
-        """Give it a certificate, which it uses from its next start on, or when it is told to read its files again."""
+        """Give it a certificate, which it takes when it is told to read its files again, or starts."""
         if not expired:
             self.setup("renew", "--now")
             return
