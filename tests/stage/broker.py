@@ -3,6 +3,7 @@
 import getpass
 import re
 import subprocess
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,20 +41,25 @@ class Broker(Mosquitto):
         folder: for certificates, accounts, data and the log.
         options: further options of `setup init`.
         extra: lines to add to the configuration.
+        user: as whom it runs, by default as who runs the tests.
     """
 
     preamble: ClassVar[str] = ""
 
-    def __init__(self, folder: Path, *options: str, extra: str = "") -> None:
+    def __init__(self, folder: Path, *options: str, extra: str = "", user: str | None = None) -> None:
         self.folder = folder
-        self.setup("init", "--data", str(folder / "data"), "--owner", getpass.getuser(), *options, "localhost")
+        owner = user or getpass.getuser()
+        self.setup("init", "--data", str(folder / "data"), "--owner", owner, *options, "localhost")
         configuration = self.config / "mosquitto.conf"
         #: The ports that the listeners have here, by those that they have in our configuration.
         self.ports = {USUAL_PORT: free_port()}
         for file in sorted((self.config / "conf.d").glob("*.conf")):
             self._move(file)
-        super().__init__(folder, f"{self._moved(configuration)}\n{extra}\n", file=configuration)
+        super().__init__(folder, f"{self._moved(configuration)}\n{extra}\n", file=configuration, user=owner)
         self.port = self.ports[USUAL_PORT]
+
+    def listening(self) -> Collection[int]:
+        return self.ports.values()
 
     @property
     def config(self) -> Path:
