@@ -306,7 +306,9 @@ def test_what_a_run_that_was_killed_has_left_undone_the_next_one_completes(
     )
     (tools / "openssl").chmod(0o755)
     path, machine.path = machine.path, f"{tools}:{machine.path}"
-    commands = [("init", "--data", str(machine.folder / "data"), "--client-certificates", "localhost")]
+    commands: list[tuple[str, ...]] = [
+        ("init", "--data", str(machine.folder / "data"), "--client-certificates", "localhost")
+    ]
     commands += [("add-site", "edge-1", "--certificate"), ("rotate", "edge-1")]
     outcomes = [machine.run(*command).returncode for command in commands]
     assert any(outcomes), "nobody was killed"
