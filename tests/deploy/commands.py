@@ -4,15 +4,23 @@ import os
 import re
 import shlex
 import subprocess
-from collections.abc import Collection
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
 
+#: How a block begins whose commands no test runs; the reason follows.
+NOT_TESTED = "# not tested: "
+
+
 def blocks(document: Path) -> list[str]:
     """Return the blocks of shell in `document`."""
-    return re.findall(r"(?ms)^```sh\n(.*?)^```$", document.read_text(encoding="utf-8"))
+    return re.findall(r"(?ms)^```(?:sh|shell)\n(.*?)^```$", document.read_text(encoding="utf-8"))
+
+
+def commands_of(document: Path) -> list[list[str]]:
+    """Return the words of every command that a test has to run."""
+    return [line for block in blocks(document) if not block.startswith(NOT_TESTED) for line in lines(block)]
 
 
 def lines(block: str) -> list[list[str]]:
@@ -31,9 +39,3 @@ def run(command: list[str], folder: Path, *, path: str = "") -> str:
     done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, f"{shlex.join(command)}: {done.stderr}"
     return done.stdout
-
-
-def split(commands: list[list[str]], needing_more: Collection[str]) -> tuple[list[list[str]], list[list[str]]]:
-    """Return the commands that can be run here, and those of programs that need more."""
-    kept = [command for command in commands if command[0] not in needing_more]
-    return kept, [command for command in commands if command[0] in needing_more]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deploy.commands import ROOT, blocks, lines, run, split
+from tests.deploy.commands import ROOT, commands_of, run
 from tests.mosquitto import Mosquitto
 from tests.stage.process import Process
 from tests.waiting import until
@@ -71,10 +71,7 @@ def prepared(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "mosquitto", tmp_path / "mosquitto")
     folder = tmp_path / "deploy" / "compose"
     shutil.copytree(COMPOSE, folder)
-    commands = [command for block in blocks(README) for command in lines(block)]
-    runnable, dockers = split(commands, {"docker"})
-    assert [command[1] for command in dockers] == ["compose", "compose"]
-    for command in runnable:
+    for command in commands_of(README):
         run(command, folder)
     return folder
 
