@@ -103,9 +103,10 @@ def test_every_command_can_be_repeated_and_then_changes_nothing(tmp_path: Path, 
     for command in commands:
         machine(*command)
         before = machine.snapshot()
-        for again in (command, ("init",)):
-            machine(*again)
+        machine(*command)
         assert machine.snapshot() == before
+    machine("init")
+    assert machine.snapshot() == before
 
 
 def test_secrets_are_readable_by_their_owner_alone(machine: Machine) -> None:
@@ -149,7 +150,7 @@ def test_a_broker_that_gives_up_root_reads_its_files_and_writes_its_state_and_no
 @pytest.mark.parametrize(
     "name",
     [
-        *("edge-042", "a", "0", "a" * 63, "a-", "0-0"),
+        *("edge-042", "0-", "a" * 63),
         *("", "-a", "A", "a" * 64, "a b", "a\nb", "a:b", "a/b", "../x", ".", "+", "#", "%u", "é", "a_b", "a.b"),
         *("$(touch gone)", "`id`", "a;b", "a|b", "'", '"', "\\", "a\x7f", "--"),
     ],
@@ -291,7 +292,7 @@ def test_no_secret_is_printed(machine: Machine) -> None:
     assert "PRIVATE KEY" not in said
 
 
-@pytest.mark.parametrize("call", range(1, 16))
+@pytest.mark.parametrize("call", range(1, 23, 2))
 def test_what_a_run_that_was_killed_has_left_undone_the_next_one_completes(
     machine: Machine, tmp_path: Path, call: int
 ) -> None:
@@ -339,7 +340,28 @@ def test_two_runs_at_once_do_not_mix(machine: Machine) -> None:
     (machine.folder / "private/lock").symlink_to(str(os.getpid()))
     done = machine.run("add-site", "edge-1")
     assert done.returncode == 1
-    assert f"another setup is at work here, process {os.getpid()}" in done.stderr
+    assert f"another setup is at work, process {os.getpid()}" in done.stderr
+
+
+def test_without_the_key_of_the_ca_an_account_loses_its_rights_and_the_rest_is_left_for_later(
+    machine: Machine,
+) -> None:
+    machine.init("--client-certificates")
+    machine("add-site", "edge-1", "--certificate")
+    machine("rotate", "edge-1")
+    key = machine.folder / "private/ca.key"
+    content = key.read_bytes()
+    key.unlink()
+    before = machine.snapshot()
+    for command in (("rotate", "edge-1", "--finish"), ("add-site", "edge-2", "--certificate"), ("renew", "--now")):
+        assert "ca.key is missing: put it back" in machine.run(*command).stderr
+    assert machine.snapshot() == before
+    assert "its certificates are not revoked" in machine.run("revoke", "edge-1").stderr
+    assert "edge-1" not in (machine.folder / "config/accounts").read_text(encoding="ascii")
+    assert "user edge-1\ntopic deny k8s/v1/#\n" in (machine.folder / "config/acl").read_text(encoding="utf-8")
+    key.write_bytes(content)
+    machine("revoke", "edge-1")
+    assert len(list(x509.load_pem_x509_crl((machine.folder / "certs/crl.pem").read_bytes()))) == 2
 
 
 def test_what_people_have_changed_in_the_configuration_stays(machine: Machine) -> None:
