@@ -62,6 +62,9 @@ class Machine:
     def certificate(self, name: str) -> x509.Certificate:
         return x509.load_pem_x509_certificate((self.folder / name).read_bytes())
 
+    def revocations(self) -> Iterator[x509.RevokedCertificate]:
+        return iter(x509.load_pem_x509_crl((self.folder / "certs/crl.pem").read_bytes()))
+
     def files(self) -> Iterator[Path]:
         return (path for path in self.folder.rglob("*") if path.is_file())
 
@@ -292,7 +295,7 @@ def test_no_secret_is_printed(machine: Machine) -> None:
     assert "PRIVATE KEY" not in said
 
 
-@pytest.mark.parametrize("call", range(1, 23, 2))
+@pytest.mark.parametrize("call", range(1, 32, 2))
 def test_what_a_run_that_was_killed_has_left_undone_the_next_one_completes(
     machine: Machine, tmp_path: Path, call: int
 ) -> None:
@@ -310,17 +313,24 @@ def test_what_a_run_that_was_killed_has_left_undone_the_next_one_completes(
     commands: list[tuple[str, ...]] = [
         ("init", "--data", str(machine.folder / "data"), "--client-certificates", "localhost")
     ]
-    commands += [("add-site", "edge-1", "--certificate"), ("rotate", "edge-1")]
-    outcomes = [machine.run(*command).returncode for command in commands]
+    commands += [("add-site", "edge-1", "--certificate"), ("rotate", "edge-1"), ("rotate", "edge-1", "--finish")]
+    outcomes = [machine.run(*command).returncode for command in (*commands, ("revoke", "edge-1"))]
     assert any(outcomes), "nobody was killed"
     machine.path = path
-    for command in (*commands, ("rotate", "edge-1", "--finish")):
+    for command in commands:
         machine(*command)
     assert not [path for path in machine.folder.rglob("*") if path.name == "lock" or "scratch" in path.name]
     client = machine.certificate("private/clients/edge-1/client.crt")
     for certificate in (client, machine.certificate("certs/tls.crt")):
         certificate.verify_directly_issued_by(machine.certificate("certs/ca.crt"))
     assert fits_account(machine, "edge-1")
+    machine("revoke", "edge-1")
+    listed = {revoked.serial_number for revoked in machine.revocations()}
+    issued = [
+        machine.certificate(f"private/issued/{path.name}")
+        for path in (machine.folder / "private/issued").iterdir()
+    ]
+    assert listed == {certificate.serial_number for certificate in issued if certificate.subject == client.subject}
 
 
 def fits_account(machine: Machine, name: str) -> bool:
@@ -361,7 +371,7 @@ def test_without_the_key_of_the_ca_an_account_loses_its_rights_and_the_rest_is_l
     assert "user edge-1\ntopic deny k8s/v1/#\n" in (machine.folder / "config/acl").read_text(encoding="utf-8")
     key.write_bytes(content)
     machine("revoke", "edge-1")
-    assert len(list(x509.load_pem_x509_crl((machine.folder / "certs/crl.pem").read_bytes()))) == 2
+    assert len(list(machine.revocations())) == 2
 
 
 def test_what_people_have_changed_in_the_configuration_stays(machine: Machine) -> None:
