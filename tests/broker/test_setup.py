@@ -452,3 +452,12 @@ def test_help_names_every_command_and_option(machine: Machine) -> None:
     assert {"init", "add-site", "add-consumer", "rotate", "revoke", "renew", "list"} == set(commands)
     assert {"--dir", "--now", "--finish"} < set(options)
     assert {*commands, *options} <= set(machine("--help").split())
+
+
+def test_alone_without_the_files_beside_it_it_says_so(machine: Machine, tmp_path: Path) -> None:
+    shutil.copy(SCRIPT, tmp_path / "setup")
+    command = [str(tmp_path / "setup"), "--dir", str(machine.folder), "init", "localhost"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{tmp_path} lacks mosquitto.conf" in done.stderr
+    assert not machine.folder.exists()
