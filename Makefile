@@ -30,6 +30,7 @@ check: $(READY) ## Format, lint, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/shellcheck mosquitto/setup scripts/mosquitto scripts/venv
 
 format: $(READY) ## Put the code into shape
 	$(BIN)/ruff format .

@@ -47,7 +47,7 @@ class Edge:
         self._folder = folder
         self._settings = settings
         self.broker = Broker(folder / "broker")
-        self._account = self.broker.add_account(CLUSTER)
+        self._account = self.broker.add_site(CLUSTER)
         self._authority = trustme.CA()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._authority.issue_cert("127.0.0.1", key_type=trustme.KeyType.ECDSA).configure_cert(context)

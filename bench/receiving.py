@@ -34,8 +34,8 @@ class Receiving:
         self.folder = folder
         self.out = folder / "out.ndjson"
         self._broker = Broker(folder / "broker")
-        self._consumer_account = self._broker.add_account("ops")
-        self._flood_account = self._broker.add_account("flood")
+        self._consumer_account = self._broker.add_consumer("ops")
+        self._flood_account = self._broker.add_site("flood")
         with (folder / "broker" / "config" / "acl").open("a", encoding="ascii") as acl:
             acl.write(f"\nuser flood\ntopic write {ROOT}/#\n")
         self._port = free_port()

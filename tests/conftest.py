@@ -14,9 +14,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def require_mosquitto() -> None:
-    """Skip the test where Mosquitto is missing, and fail it in CI."""
+    """Skip the test where Mosquitto or openssl is missing, and fail it in CI."""
     if mosquitto.is_installed():
         return
     if os.environ.get("CI"):
-        pytest.fail("Mosquitto is missing: in CI every test runs")
-    pytest.skip("Mosquitto is missing; install it with the system's package manager")
+        pytest.fail("Mosquitto or openssl is missing: in CI every test runs")
+    pytest.skip("Mosquitto or openssl is missing; install it with the system's package manager")

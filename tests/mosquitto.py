@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Collection
 from pathlib import Path
 from typing import ClassVar, Final, Self
 
@@ -23,8 +24,8 @@ def find(command: str) -> str | None:
 
 
 def is_installed() -> bool:
-    """Whether Mosquitto can be started here."""
-    return find("mosquitto") is not None
+    """Whether Mosquitto can be started here, and set up: `mosquitto/setup` works with openssl."""
+    return find("mosquitto") is not None and find("openssl") is not None
 
 
 def free_port() -> int:
@@ -41,6 +42,8 @@ class Mosquitto:
     Args:
         folder: an empty folder of its own, where the configuration and the log are put.
         configuration: as in mosquitto.conf; `{port}` stands for the port and `{folder}` for the folder.
+        file: where to put the configuration; a file in `folder` by default.
+        user: as whom it runs if it is started by root; by default it stays root.
 
     As a context manager it runs from enter to exit.
     """
@@ -48,14 +51,23 @@ class Mosquitto:
     #: What a configuration begins with: everything is logged.
     preamble: ClassVar[str] = "log_dest stderr\nlog_type all\n"
 
-    def __init__(self, folder: Path, configuration: str = OPEN) -> None:
+    def __init__(
+        self, folder: Path, configuration: str = OPEN, *, file: Path | None = None, user: str = "root"
+    ) -> None:
         self.port = free_port()
         self.log_file = folder / "mosquitto.log"
-        self._configuration_file = folder / "mosquitto.conf"
+        self._configuration_file = file or folder / "mosquitto.conf"
         text = configuration.replace("{port}", str(self.port)).replace("{folder}", str(folder))
-        user = "user root\n" if os.geteuid() == 0 else ""  # it would give up root, and with it the folder
-        self._configuration_file.write_text(f"{user}{self.preamble}{text}", encoding="utf-8")
+        # By itself it would give up root, and with it the folder.
+        identity = f"user {user}\n" if os.geteuid() == 0 else ""
+        self._configuration_file.write_text(f"{identity}{self.preamble}{text}", encoding="utf-8")
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The id of its process."""
+        assert self._process is not None
+        return self._process.pid
 
     def start(self) -> Self:
         """Start it, and wait until it accepts connections."""
@@ -77,10 +89,15 @@ class Mosquitto:
         assert self._process is not None
         assert self._process.poll() is None, f"Mosquitto did not start:\n{self.log()}"
         try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            for port in self.listening():
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
             return False
         return True
+
+    def listening(self) -> Collection[int]:
+        """Return the ports at which it accepts connections once it has started."""
+        return (self.port,)
 
     def fill_disk(self) -> None:
         """Let it write no more than a full disk would (Linux)."""

@@ -9,7 +9,7 @@ from typing import Self
 import yaml
 
 from tests.mosquitto import free_port
-from tests.stage.broker import Account, Broker
+from tests.stage.broker import Broker
 from tests.waiting import until
 
 
@@ -18,9 +18,9 @@ class Mosquitto(Broker):
 
     title = "Mosquitto, with TLS, accounts and the configuration in mosquitto/"
 
-    def __init__(self, folder: Path, *usernames: str) -> None:
+    def __init__(self, folder: Path, *, cluster: str, consumer: str) -> None:
         super().__init__(folder)
-        self._accounts: dict[str, Account] = {name: self.add_account(name) for name in usernames}
+        self._accounts = {cluster: self.add_site(cluster), consumer: self.add_consumer(consumer)}
 
     def section(self, username: str, port: int) -> dict[str, str]:
         """Return the section `broker` of a configuration."""

@@ -51,7 +51,7 @@ class Installation:
     def _choose_broker(self, *, embedded: bool) -> Mosquitto | Amqtt:
         if embedded or not is_installed():
             return Amqtt(self.folder)
-        return Mosquitto(self.folder / "broker", CLUSTER, "ops")
+        return Mosquitto(self.folder / "broker", cluster=CLUSTER, consumer="ops")
 
     def __enter__(self) -> Self:
         for part in (self.broker, self.link, self.api_server, self.feishu):

@@ -55,7 +55,7 @@ class Node:
 
     def pod(self) -> Container:
         """Return a Pod of the Deployment that the command makes for this node."""
-        account = self.broker.access(self.broker.add_account(CLUSTER))
+        account = self.broker.access(self.broker.add_site(CLUSTER))
         port = free_port()
         config = self.folder / "producer.yaml"
         config.write_text(yaml.safe_dump({"http": {"listen": f"0.0.0.0:{port}"}, "log": {"level": "debug"}}))
@@ -78,7 +78,7 @@ class Node:
 
     def consumer(self, **settings: Any) -> Container:
         """Return a consumer that keeps what it gets in /var/lib/tocsin."""
-        account = self.broker.access(self.broker.add_account("ops"))
+        account = self.broker.access(self.broker.add_consumer("ops"))
         etc = self._filled("etc", {"password": Path(account["password_file"]).read_text()})
         (etc / "ca.crt").write_bytes(Path(account["ca_file"]).read_bytes())
         places = {"password_file": "/etc/tocsin/password", "ca_file": "/etc/tocsin/ca.crt"}

@@ -42,7 +42,8 @@ class Site:
     def __init__(self, folder: Path, *, broker_extra: str = "") -> None:
         self.folder = folder
         self.broker = Broker(folder / "broker", extra=broker_extra)
-        self.accounts = {name: self.broker.add_account(name) for name in (CLUSTER, "edge-666", "ops")}
+        self.accounts = {name: self.broker.add_site(name) for name in (CLUSTER, "edge-666")}
+        self.accounts["ops"] = self.broker.add_consumer("ops")
         self.uplink, self.downlink = Relay(self.broker.port), Relay(self.broker.port)
         self.api_server = ApiServer(token=API_TOKEN)
         self.feishu = FeishuFake(Bot(token="feishu-t0ken", secret=FEISHU_SECRET))
