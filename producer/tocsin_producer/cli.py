@@ -14,7 +14,7 @@ from tocsin_producer.filter import field_selectors
 from tocsin_producer.plan import ApiServer, Plan, Replay
 from tocsin_producer.resolve import resolve
 from tocsin_producer.settings import ProducerSettings, load_settings
-from tocsin_schemas import __version__
+from tocsin_schemas import __version__, checkup
 from tocsin_schemas.configuration import ConfigurationError
 
 DEFAULT_CONFIG: Final = "/etc/tocsin/producer.yaml"
@@ -73,6 +73,35 @@ def check(config: Path, kubeconfig: str | None, context: str | None) -> None:
     click.echo(f"API server  {_resolve(kubeconfig, context).url}")
 
 
+@main.command()
+@_config
+@_kubeconfig
+@_context
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per step.")
+def doctor(config: Path, kubeconfig: str | None, context: str | None, *, as_json: bool) -> None:
+    """Check each thing that a producer needs, and tell what to do where one is missing.
+
+    It may run beside a producer that is at work.
+    """
+    from tocsin_producer.doctor import examine  # noqa: PLC0415 - what it needs is for this command only
+
+    show = checkup.ndjson if as_json else checkup.text
+    steps = checkup.Checkup(lambda step: click.echo(show(step)))
+    read = steps.step(
+        "configuration",
+        lambda: checkup.check_configuration(
+            lambda: load_settings(config, os.environ), str(config), "tocsin-producer"
+        ),
+    )
+    settings = read.finding.value
+    if settings is not None:
+        wherefrom = kubeconfig or "the Pod's service account"
+        examine(steps, settings, lambda: resolve(os.environ, kubeconfig=kubeconfig, context=context), wherefrom)
+    if not as_json:
+        click.echo(steps.summary())
+    sys.exit(steps.exit_code if settings is not None else _UNUSABLE)
+
+
 def make_plan(
     settings: ProducerSettings,
     source: ApiServer | Replay,
@@ -88,7 +117,7 @@ def make_plan(
     return Plan(
         cluster=cluster,
         topic_root=settings.topic_root,
-        broker=settings.broker.connection(client_id=f"tocsin-producer-{cluster}", username=cluster),
+        broker=settings.connection,
         source=source,
         include=[rule.rule() for rule in settings.events.include],
         exclude=[rule.rule() for rule in settings.events.exclude],

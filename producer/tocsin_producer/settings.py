@@ -19,6 +19,7 @@ from tocsin_schemas.configuration import (
     TopicRoot,
     load,
 )
+from tocsin_schemas.dial import Broker
 from tocsin_schemas.logs import Format, Level
 from tocsin_schemas.matching import Pattern, compile_pattern
 from tocsin_schemas.topics import DEFAULT_ROOT
@@ -128,6 +129,11 @@ class ProducerSettings(Settings):
     )
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
+
+    @property
+    def connection(self) -> Broker:
+        """Where the broker is, and who we are to it: where nothing is given, the cluster."""
+        return self.broker.connection(client_id=f"tocsin-producer-{self.cluster}", username=self.cluster)
 
 
 def load_settings(path: Path, environment: Mapping[str, str]) -> ProducerSettings:
