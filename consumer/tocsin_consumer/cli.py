@@ -20,7 +20,7 @@ from tocsin_consumer.preview import preview_html, preview_text
 from tocsin_consumer.samples import samples
 from tocsin_consumer.settings import ConsumerSettings, load_settings
 from tocsin_consumer.tail import Tail, follow, show_json, show_text
-from tocsin_schemas import __version__, logs, topics
+from tocsin_schemas import __version__, checkup, logs, topics
 from tocsin_schemas.broker import BrokerSettings
 from tocsin_schemas.configuration import ConfigurationError, Document, explain
 
@@ -73,12 +73,34 @@ def run(config: Path) -> None:
 def check(config: Path) -> None:
     """Check the configuration and render every sample, without connecting."""
     with _configuration_errors():
-        settings, document = load_settings(config, os.environ)
-        check_places(settings, document)
-        check_rendering(build_receivers(settings).values(), document)
+        settings = _load_checked(config)
     for line in summary(settings):
         click.echo(line)
     click.echo(f"{config} is fine")
+
+
+@main.command()
+@_config
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per step.")
+def doctor(config: Path, *, as_json: bool) -> None:
+    """Check each thing that a consumer needs, and tell what to do where one is missing.
+
+    It may run beside a consumer that is at work, and sends nobody anything.
+    """
+    from tocsin_consumer.doctor import examine  # noqa: PLC0415 - what it needs is for this command only
+
+    show = checkup.ndjson if as_json else checkup.text
+    steps = checkup.Checkup(lambda step: click.echo(show(step)))
+    read = steps.step(
+        "configuration",
+        lambda: checkup.check_configuration(lambda: _load_checked(config), str(config), "tocsin-consumer"),
+    )
+    settings = read.finding.value
+    if settings is not None:
+        examine(steps, settings)
+    if not as_json:
+        click.echo(steps.summary())
+    sys.exit(steps.exit_code if settings is not None else _UNUSABLE)
 
 
 @main.command()
@@ -147,6 +169,13 @@ def tail(config: Path, cluster: str, *, as_json: bool, url: str | None, topic_ro
 def _load(config: Path) -> ConsumerSettings:
     with _configuration_errors():
         return load_settings(config, os.environ)[0]
+
+
+def _load_checked(config: Path) -> ConsumerSettings:
+    settings, document = load_settings(config, os.environ)
+    check_places(settings, document)
+    check_rendering(build_receivers(settings).values(), document)
+    return settings
 
 
 def _broker(url: str, account: Mapping[str, str | None]) -> BrokerSettings:
