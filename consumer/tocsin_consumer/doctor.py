@@ -88,7 +88,7 @@ def _may_not_read(topic_filter: str, refusal: str) -> Finding[None]:
     return failed(
         f"{topic_filter} may not be subscribed to: {refusal}",
         cause="the broker's ACL has no block for this account, or topic_root is not the one of the ACL",
-        run="on the broker: see its acl_file for the user's block with: topic read k8s/v1/#",
+        run="on the broker: mosquitto/setup add-consumer with the name of this account",
     )
 
 
@@ -109,7 +109,7 @@ def check_clusters(visit: Visit, settings: ConsumerSettings) -> Finding[None]:
         return warning(
             "no cluster has told a status",
             cause="no producer has started yet; or the ACL gives this account nothing, and Mosquitto is silent",
-            run="on an edge: tocsin-producer doctor; on the broker: see its acl_file for: topic read k8s/v1/#",
+            run="on an edge: tocsin-producer doctor; on the broker: mosquitto/setup list, for this account",
         )
     return _judge_clusters(statuses, settings.presence.clusters)
 

@@ -78,6 +78,7 @@ def _host(server: ApiServer, wherefrom: str, seconds: float) -> Host:
         parts.port or (443 if is_https else 80),
         wherefrom=wherefrom,
         trust=f"the CA of {wherefrom}",
+        renew="on the node: systemctl restart k3s, which renews what is due",
         mend_trust="take the kubeconfig anew; a Pod: delete it, so that it gets the CA of today",
         tls=(lambda: tls_context(server)) if is_https else None,
         server_name=server.server_name,

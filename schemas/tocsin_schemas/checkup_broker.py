@@ -42,6 +42,7 @@ def check_broker(
         broker.port,
         wherefrom="broker.url",
         **_trust(broker),
+        renew="on the broker: mosquitto/setup renew",
         tls=broker.tls_context if broker.tls else None,
         seconds=broker.connect_timeout_seconds,
     )
@@ -132,7 +133,7 @@ def _not_logged_in(
         return failed(
             f"the broker refuses the account {account}: {refusal}",
             cause=f"the password in {where} is not the one of {account}, or the broker does not know {account}",
-            run=f"on the broker: set its password anew, as mosquitto/README.md shows, and copy it to {where}",
+            run=f"on the broker: mosquitto/setup rotate {account}; then copy the password to {where}",
         )
     if refusal is not None:
         cause, run = _REFUSALS.get(refusal, _OVERLOADED)

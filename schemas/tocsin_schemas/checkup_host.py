@@ -31,6 +31,7 @@ class Host:
         wherefrom: where its name is written, such as broker.url.
         trust: who vouches for its certificate, such as a file.
         mend_trust: how to have it vouch for another.
+        renew: how its certificate is renewed.
         tls: makes the context that verifies it; None where TLS is not spoken.
         server_name: for whom its certificate has to be, if not for its name.
         seconds: how long each step may take.
@@ -42,6 +43,7 @@ class Host:
     wherefrom: str
     trust: str = "the trust store of this machine"
     mend_trust: str = "update the package ca-certificates"
+    renew: str = "tell who runs it to renew its certificate"
     tls: Callable[[], ssl.SSLContext] | None = None
     server_name: str | None = None
     seconds: float = 20.0
@@ -212,7 +214,7 @@ def _trusted(
         return warning(
             f"{whose} expires on {until}",
             cause="it is not renewed by itself",
-            run=f"renew it on {host.name} before that day; see it with: {host.openssl}",
+            run=f"{host.renew} before that day; see it with: {host.openssl}",
             value=addresses,
         )
     return ok(f"{whose} is for {chain[0].name}, by {chain[0].issuer}, until {until}", addresses)
@@ -230,7 +232,7 @@ def _distrusted(
         return failed(
             f"the certificate is not valid before{day}" if begins else f"the certificate expired on{day}",
             cause=clock if begins else f"it was not renewed; or {clock}",
-            run=f"date -u; {'timedatectl' if begins else f'then renew the certificate on {host.name}'}",
+            run=f"date -u; {'timedatectl' if begins else host.renew}",
         )
     if code in _WRONG_NAME:
         names = ", ".join(shown.names) if shown else "another name"

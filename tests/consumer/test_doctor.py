@@ -79,7 +79,7 @@ def test_an_account_that_the_acl_does_not_know_sees_no_cluster_and_that_is_a_war
     assert report["events"].mark == Mark.OK
     assert report["clusters"].mark == Mark.WARNING
     assert "the ACL gives this account nothing" in report["clusters"].cause
-    assert "topic read k8s/v1/#" in report["clusters"].run
+    assert "mosquitto/setup list" in report["clusters"].run
 
 
 @pytest.mark.broker
@@ -158,7 +158,7 @@ def test_a_subscription_that_is_refused_is_a_failure_with_the_line_that_the_acl_
     for finding in (check_events(told.visit, "k8s/v1"), check_clusters(told.visit, settings())):
         assert finding.mark == Mark.FAILED
         assert finding.text.endswith("may not be subscribed to: Not authorized")
-        assert "topic read k8s/v1/#" in finding.run
+        assert "mosquitto/setup add-consumer" in finding.run
     assert told.asked == ["k8s/v1/+/event/#", "k8s/v1/+/status"]
 
 

@@ -97,7 +97,7 @@ def test_a_wrong_password_ends_the_way_at_the_login(site: Site) -> None:
     report = examined(site, password_file=str(site.accounts["edge-666"].password_file))
     assert report.only_failure() is report["broker login"]
     assert f"is not the one of {CLUSTER}" in report.only_failure().cause
-    assert "set its password anew" in report.only_failure().run
+    assert f"mosquitto/setup rotate {CLUSTER}" in report.only_failure().run
     assert report["publish"].text == report["status"].text == "not looked at: it needs broker login"
 
 
@@ -109,7 +109,7 @@ def test_an_expired_certificate_of_the_broker_is_told(site: Site) -> None:
     finding = examined(site).only_failure()
     assert finding.text.startswith("the certificate expired on ")
     assert "the clock of this machine" in finding.cause
-    assert "renew the certificate on localhost" in finding.run
+    assert "mosquitto/setup renew" in finding.run
 
 
 @pytest.mark.broker

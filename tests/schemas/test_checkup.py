@@ -36,8 +36,8 @@ def test_a_step_gets_what_the_steps_before_it_have_found() -> None:
 def test_what_needs_a_failed_step_is_skipped_and_names_the_one_to_mend() -> None:
     report = Report()
     first = report.checkup.step("first", lambda: FAILURE)
-    second = report.checkup.step("second", lambda _: ok("never"), first)
-    report.checkup.step("third", lambda _: ok("never"), second)
+    second = report.checkup.step("second", lambda _: ok("never", 2), first)
+    report.checkup.step("third", lambda _: ok("never", 2), second)
     assert report["second"].mark == report["third"].mark == Mark.SKIPPED
     assert report["third"].text == "not looked at: it needs first"
 
