@@ -8,10 +8,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
+from pydantic import ValidationError
+
 from tocsin_producer.doctor_api import ANSWER_SECONDS, check_api
 from tocsin_producer.filter import field_selectors
 from tocsin_producer.plan import ApiServer
-from tocsin_producer.rivalry import Standing
 from tocsin_producer.settings import ProducerSettings
 from tocsin_schemas import topics
 from tocsin_schemas.checkup import Checkup, Finding, failed, ok, warning
@@ -19,6 +20,7 @@ from tocsin_schemas.checkup_broker import check_broker, hung_up
 from tocsin_schemas.checkup_host import utc_now
 from tocsin_schemas.checkup_state import check_database, check_folder
 from tocsin_schemas.session import ConnectionLostError
+from tocsin_schemas.status import StatusPayload
 from tocsin_schemas.visit import Visit
 
 #: Below the cluster's name, where its account may write, and beside `event` and `status`, which consumers read.
@@ -76,7 +78,7 @@ def check_publishing(visit: Visit, settings: ProducerSettings, account: str) -> 
     except ConnectionLostError as lost:
         return hung_up(f"publish below {place}/", lost)
     if refusal is not None:
-        return _may_not_publish(place, settings.cluster, account, refusal=refusal)
+        return _may_not_publish(f"{place}/{_LEVEL}", settings.cluster, account, refusal=refusal)
     if not visit.speaks_5:
         return warning(
             f"{place}/{_LEVEL} was taken, which with MQTT 3.1.1 says nothing",
@@ -86,14 +88,14 @@ def check_publishing(visit: Visit, settings: ProducerSettings, account: str) -> 
     return ok(f"{account} may write below {place}/")
 
 
-def _may_not_publish(place: str, cluster: str, account: str, *, refusal: str) -> Finding[None]:
+def _may_not_publish(topic: str, cluster: str, account: str, *, refusal: str) -> Finding[None]:
     cause = (
         f"the account is {account} and the cluster {cluster}: an account may write below its own name only"
         if account != cluster
         else "the broker's ACL lacks the line for sites, or topic_root is not the one of the ACL"
     )
     return failed(
-        f"{account} may not write below {place}/: {refusal}",
+        f"{account} may not publish to {topic}: {refusal}",
         cause=cause,
         run="on the broker: see its acl_file for: pattern write k8s/v1/%u/#",
     )
@@ -112,16 +114,20 @@ def check_status(visit: Visit, settings: ProducerSettings) -> Finding[None]:
             cause="the broker's ACL lacks that line; a second producer for this cluster would not be noticed",
             run="on the broker: add to its acl_file: pattern read k8s/v1/%u/status",
         )
-    standing = next((read for read in (Standing.read(message.payload) for message in found) if read), None)
-    if standing is None:
+    if not found:
         return ok("none is retained: no producer has started yet for this cluster, or we may not read it")
-    since = _moment(standing.boot)
-    return ok(f"a producer is {'online' if standing.online else 'offline'}, of boot {standing.boot}{since}")
+    return _tell_status(topic, found[-1].payload)
 
 
-def _moment(boot: int) -> str:
-    """Return when a boot began: its number is the second in which it did, unless a clock was wrong."""
+def _tell_status(topic: str, payload: bytes) -> Finding[None]:
     try:
-        return f" ({datetime.fromtimestamp(boot, UTC):%Y-%m-%d %H:%M} UTC)"
-    except (ValueError, OverflowError, OSError):
-        return ""
+        status = StatusPayload.model_validate_json(payload)
+    except ValidationError:
+        return warning(
+            f"what is retained on {topic} is no status",
+            cause="something else publishes there, or a producer of a later version",
+            run="stop what it is; a producer tells its status anew within the hour, and when it starts",
+        )
+    since = f"{datetime.fromtimestamp(status.since, UTC):%Y-%m-%d %H:%M} UTC"
+    what = f"a producer ({status.version}) that started at {since} is {status.state}"
+    return ok(f"{what}; {status.waiting} events waited, {status.lost} were lost")

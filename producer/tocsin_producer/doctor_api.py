@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from tocsin_producer.api import NETWORK_ERRORS, ApiClient, tls_context
+from tocsin_producer.credentials import RESOLVE_SECONDS
 from tocsin_producer.errors import ApiError, ResolveError, TokenError
 from tocsin_producer.plan import ApiServer
 from tocsin_producer.watch import EVENTS
@@ -59,7 +60,13 @@ def check_api(
 def find(resolve: Callable[[], ApiServer]) -> Finding[ApiServer]:
     """Find out where the API server is and who we are to it."""
     try:
-        server = resolve()
+        server = within(RESOLVE_SECONDS, resolve)
+    except TimeoutError:
+        return failed(
+            f"no credentials within {RESOLVE_SECONDS:.0f} s",
+            cause="a command that the kubeconfig names hangs",
+            run="kubectl auth whoami",
+        )
     except ResolveError as error:
         return failed(
             str(error),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -75,7 +76,9 @@ def test_beside_a_producer_that_is_at_work_it_disturbs_nobody(site: Site) -> Non
     assert len(listener.messages) == before + 1  # nothing of the doctor's
     assert site.log_count(site.producer, "connected to") == 1
     assert "is in use by a running process" in done.stdout
-    assert f"a producer is online, of boot {site.status()['boot']}" in done.stdout
+    assert re.search(
+        r"a producer \(\S+\) that started at .* UTC is online; 0 events waited, 0 were lost", done.stdout
+    )
     assert site.lost() == 0
 
 
@@ -85,7 +88,7 @@ def test_an_account_of_another_cluster_may_not_publish_and_the_cause_names_both(
     report = examined(site, username=other.username, password_file=str(other.password_file))
     finding = report.only_failure()
     assert finding is report["publish"]
-    assert finding.text == f"edge-666 may not write below k8s/v1/{CLUSTER}/: Not authorized"
+    assert finding.text == f"edge-666 may not publish to k8s/v1/{CLUSTER}/doctor: Not authorized"
     assert finding.cause == (
         f"the account is edge-666 and the cluster {CLUSTER}: an account may write below its own name only"
     )
@@ -161,6 +164,41 @@ def test_a_wrong_configuration_ends_with_2_and_nothing_is_connected(site: Site) 
     assert "producer.yaml:2: brokre: unknown key; did you mean broker?" in done.stdout
     assert f"next:   tocsin-producer check --config {site.folder}/producer.yaml" in done.stdout
     assert not site.api_server.requests
+
+
+@pytest.mark.broker
+def test_what_is_no_status_on_the_topic_of_the_status_is_a_warning(site: Site) -> None:
+    site.publish(CLUSTER, f"k8s/v1/{CLUSTER}/status", b"up", retain=True)
+    finding = examined(site)["status"]
+    assert (finding.mark, finding.text) == (
+        Mark.WARNING,
+        f"what is retained on k8s/v1/{CLUSTER}/status is no status",
+    )
+
+
+@pytest.mark.broker
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_within_a_pod_it_has_room_beside_the_producer(site: Site) -> None:
+    """The agent takes up to 28 MiB of the Pod's 96 MiB."""
+    code = (
+        "import re, sys\n"
+        "from pathlib import Path\n"
+        "from tocsin_producer.doctor import examine\n"
+        "from tocsin_producer.plan import ApiServer\n"
+        "from tocsin_producer.settings import load_settings\n"
+        "from tocsin_schemas.checkup import Checkup\n"
+        "checkup = Checkup(lambda step: None)\n"
+        "settings = load_settings(Path(sys.argv[1]), {})\n"
+        "examine(checkup, settings, lambda: ApiServer(sys.argv[2], token='api-t0ken'), 'the Pod')\n"
+        "assert not {'kubernetes', 'requests', 'jinja2'} & sys.modules.keys()\n"
+        "peak = re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]\n"
+        "print(checkup.exit_code, int(peak) // 1024)\n"
+    )
+    arguments = [str(site.folder / "producer.yaml"), site.api_server.url]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    exit_code, mebibytes = map(int, done.stdout.split())
+    assert exit_code == 0
+    assert mebibytes < 64
 
 
 def visited(broker: FakeBroker) -> Visit:

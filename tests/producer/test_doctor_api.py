@@ -1,6 +1,7 @@
 """The way to the API server, with the stand-in that answers as the real one does."""
 
 import ssl
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -79,6 +80,20 @@ def test_nowhere_to_go_is_told_with_what_to_give() -> None:
     assert "KUBERNETES_SERVICE_HOST is not set" in finding.text
     assert "--kubeconfig FILE" in finding.run
     assert report["list Events"].text == "not looked at: it needs API server"
+
+
+def test_a_command_of_a_kubeconfig_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tocsin_producer.doctor_api.RESOLVE_SECONDS", 0.05)
+    released = threading.Event()
+
+    def resolve() -> ApiServer:
+        released.wait(20)
+        raise ResolveError("too late")
+
+    report = Report()
+    check_api(report.checkup, resolve, SELECTORS, wherefrom="kubeconfig")
+    released.set()
+    assert "a command that the kubeconfig names hangs" in report.only_failure().cause
 
 
 def test_401_is_a_token_or_a_clock(api: StandIn) -> None:
