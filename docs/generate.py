@@ -74,6 +74,9 @@ _KINDS: Final[tuple[tuple[Any, str], ...]] = (
     (receiver_fields.WebUrl, "url (a secret)"),
     (receiver_fields.BotUrl, "url (a secret)"),
 )
+#: A default that is longer than this is not told in a table; the example of the producer shows those.
+_LONGEST: Final = 60
+_EXAMPLE: Final = "../deploy/examples/producer.yaml"
 #: What is left is called after its type.
 _TYPES: Final[dict[Any, str]] = {
     SecretStr: "text (a secret)",
@@ -243,7 +246,8 @@ def _default(field: FieldInfo, hint: Any) -> str:
     default = field.default
     if default is None or default is PydanticUndefined or isinstance(default, BaseModel):
         return ""
-    return f"`{_value(default, is_size=_kind(hint) == _SIZE)}`".replace("|", "\\|")
+    text = _value(default, is_size=_kind(hint) == _SIZE)
+    return f"`{text}`".replace("|", "\\|") if len(text) <= _LONGEST else f"as in the [example]({_EXAMPLE})"
 
 
 def _value(value: Any, *, is_size: bool = False) -> str:

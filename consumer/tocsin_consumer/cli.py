@@ -20,7 +20,7 @@ from tocsin_consumer.preview import preview_html, preview_text
 from tocsin_consumer.samples import samples
 from tocsin_consumer.settings import ConsumerSettings, load_settings
 from tocsin_consumer.tail import Tail, follow, show_json, show_text
-from tocsin_schemas import __version__, checkup, logs, topics
+from tocsin_schemas import __version__, logs, topics
 from tocsin_schemas.broker import BrokerSettings
 from tocsin_schemas.configuration import ConfigurationError, Document, explain
 
@@ -88,19 +88,17 @@ def doctor(config: Path, *, as_json: bool) -> None:
     It may run beside a consumer that is at work, and sends nobody anything.
     """
     from tocsin_consumer.doctor import examine  # noqa: PLC0415 - what it needs is for this command only
+    from tocsin_schemas.checkup import perform  # noqa: PLC0415 - as above
 
-    show = checkup.ndjson if as_json else checkup.text
-    steps = checkup.Checkup(lambda step: click.echo(show(step)))
-    read = steps.step(
-        "configuration",
-        lambda: checkup.check_configuration(lambda: _load_checked(config), str(config), "tocsin-consumer"),
+    code = perform(
+        lambda: _load_checked(config),
+        examine,
+        name=str(config),
+        command="tocsin-consumer",
+        as_json=as_json,
+        echo=click.echo,
     )
-    settings = read.finding.value
-    if settings is not None:
-        examine(steps, settings)
-    if not as_json:
-        click.echo(steps.summary())
-    sys.exit(steps.exit_code if settings is not None else _UNUSABLE)
+    sys.exit(code)
 
 
 @main.command()

@@ -4,6 +4,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ from tocsin_producer.filter import field_selectors
 from tocsin_producer.plan import ApiServer, Plan, Replay
 from tocsin_producer.resolve import resolve
 from tocsin_producer.settings import ProducerSettings, load_settings
-from tocsin_schemas import __version__, checkup
+from tocsin_schemas import __version__
 from tocsin_schemas.configuration import ConfigurationError
 
 DEFAULT_CONFIG: Final = "/etc/tocsin/producer.yaml"
@@ -84,22 +85,19 @@ def doctor(config: Path, kubeconfig: str | None, context: str | None, *, as_json
     It may run beside a producer that is at work.
     """
     from tocsin_producer.doctor import examine  # noqa: PLC0415 - what it needs is for this command only
+    from tocsin_schemas.checkup import perform  # noqa: PLC0415 - as above
 
-    show = checkup.ndjson if as_json else checkup.text
-    steps = checkup.Checkup(lambda step: click.echo(show(step)))
-    read = steps.step(
-        "configuration",
-        lambda: checkup.check_configuration(
-            lambda: load_settings(config, os.environ), str(config), "tocsin-producer"
-        ),
+    wherefrom = kubeconfig or "the Pod's service account"
+    find = partial(resolve, os.environ, kubeconfig=kubeconfig, context=context)
+    code = perform(
+        lambda: load_settings(config, os.environ),
+        lambda checkup, settings: examine(checkup, settings, find, wherefrom),
+        name=str(config),
+        command="tocsin-producer",
+        as_json=as_json,
+        echo=click.echo,
     )
-    settings = read.finding.value
-    if settings is not None:
-        wherefrom = kubeconfig or "the Pod's service account"
-        examine(steps, settings, lambda: resolve(os.environ, kubeconfig=kubeconfig, context=context), wherefrom)
-    if not as_json:
-        click.echo(steps.summary())
-    sys.exit(steps.exit_code if settings is not None else _UNUSABLE)
+    sys.exit(code)
 
 
 def make_plan(

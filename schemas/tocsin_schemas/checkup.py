@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 #: Of the step's name; a longer one pushes its text to the right.
 _NAME_WIDTH: Final = 18
+_UNUSABLE: Final = 2
 
 
 class Mark(StrEnum):
@@ -99,7 +100,7 @@ class Checkup:
         tell: gets each step.
     """
 
-    def __init__(self, tell: Callable[[Step[Any]], None]) -> None:
+    def __init__(self, tell: Callable[[Step[Any]], object]) -> None:
         self._tell = tell
         self.steps: list[Step[Any]] = []
 
@@ -121,6 +122,39 @@ class Checkup:
         """Return how many steps went how."""
         counts = Counter(step.finding.mark for step in self.steps)
         return ", ".join(f"{counts[mark]} {mark}" for mark in Mark if counts[mark])
+
+
+def perform(
+    load: Callable[[], T],
+    examine: Callable[[Checkup, T], None],
+    *,
+    name: str,
+    command: str,
+    as_json: bool,
+    echo: Callable[[str], object],
+) -> int:
+    """Take all steps of one side, and return the exit code.
+
+    Args:
+        load: reads the configuration, with everything that can be checked of it without connecting.
+        examine: takes the steps after that.
+        name: where the configuration is.
+        command: the command of that side, such as tocsin-producer.
+        as_json: whether programs read what is told.
+        echo: prints a line.
+
+    Returns:
+        0 when nothing failed, 1 when something did, 2 when the configuration is wrong.
+    """
+    show = ndjson if as_json else text
+    checkup = Checkup(lambda step: echo(show(step)))
+    read = checkup.step("configuration", lambda: check_configuration(load, name, command))
+    settings = read.finding.value
+    if settings is not None:
+        examine(checkup, settings)
+    if not as_json:
+        echo(checkup.summary())
+    return _UNUSABLE if settings is None else checkup.exit_code
 
 
 def check_configuration(load: Callable[[], T], name: str, command: str) -> Finding[T]:
