@@ -138,12 +138,17 @@ def _not_logged_in(
     if refusal is not None:
         cause, run = _REFUSALS.get(refusal, _OVERLOADED)
         return failed(f"the broker refuses: {refusal}", cause=cause, run=run)
-    wants = "a certificate of ours (broker.cert_file)" if broker.tls else "TLS on this port (mqtts://)"
     return failed(
         str(lost),
-        cause=f"the broker wants {wants}, is no MQTT broker, or has too many connections",
+        cause=f"the broker wants {_wanted(broker)}, is no MQTT broker, or has too many connections",
         run=f"see the broker's log for this moment{f'; {host.openssl}' if broker.tls else ''}",
     )
+
+
+def _wanted(broker: Broker) -> str:
+    if broker.websocket_path is not None:
+        return f"WebSockets elsewhere than at {broker.websocket_path}"
+    return "a certificate of ours (broker.cert_file)" if broker.tls else "TLS on this port (mqtts://)"
 
 
 def hung_up(what: str, lost: ConnectionLostError) -> Finding[None]:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import trustme
 
+from tests.fakes.faults import Answer
+from tests.fakes.webhook import WebhookFake
 from tests.mosquitto import Mosquitto, free_port
 from tests.schemas.checkups import Report
 from tests.schemas.fake_broker import OldBroker
@@ -133,6 +135,13 @@ def test_plain_mqtt_to_a_port_with_tls_is_told_as_such(tmp_path: Path) -> None:
         finding = examined(broker_at(strict.port)).only_failure()
     assert "does it want TLS on this port?" in finding.text
     assert "the broker wants TLS on this port (mqtts://)" in finding.cause
+
+
+def test_a_web_server_without_mqtt_at_that_path_is_told() -> None:
+    with WebhookFake(Answer(404)) as service:
+        finding = examined(broker_at(service.port, websocket_path="/mqtt")).only_failure()
+    assert finding.text == "WebSocket handshake error"
+    assert "WebSockets elsewhere than at /mqtt" in finding.cause
 
 
 def test_who_takes_connections_and_says_nothing_is_no_broker() -> None:
