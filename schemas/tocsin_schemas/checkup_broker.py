@@ -133,7 +133,7 @@ def _not_logged_in(
         return failed(
             f"the broker refuses the account {account}: {refusal}",
             cause=f"the password in {where} is not the one of {account}, or the broker does not know {account}",
-            run=f"on the broker: mosquitto/setup rotate {account}; then copy the password to {where}",
+            run=f"copy the password anew to {where}, from the broker's private/clients/{account}/password",
         )
     if refusal is not None:
         cause, run = _REFUSALS.get(refusal, _OVERLOADED)

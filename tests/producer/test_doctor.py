@@ -100,7 +100,7 @@ def test_a_wrong_password_ends_the_way_at_the_login(site: Site) -> None:
     report = examined(site, password_file=str(site.accounts["edge-666"].password_file))
     assert report.only_failure() is report["broker login"]
     assert f"is not the one of {CLUSTER}" in report.only_failure().cause
-    assert f"mosquitto/setup rotate {CLUSTER}" in report.only_failure().run
+    assert f"private/clients/{CLUSTER}/password" in report.only_failure().run
     assert report["publish"].text == report["status"].text == "not looked at: it needs broker login"
 
 

@@ -92,7 +92,7 @@ def test_a_wrong_password_is_told_with_its_file_and_its_account(tmp_path: Path) 
         finding = examined(broker_at(strict.port, username="edge-042", password_file=file)).only_failure()
     assert finding.text == "the broker refuses the account edge-042: Not authorized"
     assert finding.cause.startswith(f"the password in {file} is not the one of edge-042")
-    assert "mosquitto/setup rotate edge-042" in finding.run
+    assert finding.run == f"copy the password anew to {file}, from the broker's private/clients/edge-042/password"
     assert "s3cret" not in f"{finding}"
 
 
