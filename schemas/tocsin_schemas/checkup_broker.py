@@ -5,8 +5,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
+from tocsin_schemas.certificate import read_own
 from tocsin_schemas.checkup import Checkup, Finding, Step, failed, ok, warning
-from tocsin_schemas.checkup_host import Host, check_host, utc_now
+from tocsin_schemas.checkup_host import Host, check_host, days, utc_now
 from tocsin_schemas.dial import Broker
 from tocsin_schemas.session import ConnectionLostError
 from tocsin_schemas.visit import Visit
@@ -36,6 +37,8 @@ def check_broker(
 ) -> tuple[Step[Visit], Visit]:
     """Take the steps to the broker; return the last, whose value is a visit, and the visit, to be closed."""
     checkup.step("broker password", lambda: check_password(broker))
+    if broker.cert_file is not None:
+        checkup.step("broker cert_file", lambda: check_own_certificate(broker, now()))
     host = Host(
         "broker",
         broker.host,
@@ -94,6 +97,27 @@ def _without_file(broker: Broker) -> Finding[None]:
         cause="the broker takes everyone, or broker.password_file is missing",
         run="set broker.password_file, unless the broker is for trying things out",
     )
+
+
+def check_own_certificate(broker: Broker, now: datetime) -> Finding[None]:
+    """See whether the certificate that we show is valid, and for how long."""
+    run = f"on the broker: mosquitto/setup rotate {broker.username or 'ACCOUNT'}, which says what to copy here"
+    try:
+        own = read_own(broker.cert_file or "", broker.key_file or "")
+    except (OSError, ValueError) as error:
+        return failed(
+            f"{broker.cert_file} cannot be used with its key: {error}",
+            cause="one of the two files was changed or taken away",
+            run=f"ls -l {broker.cert_file} {broker.key_file}",
+        )
+    clock = f"the clock of this machine is wrong: it says {now:%Y-%m-%d %H:%M} UTC"
+    if own.valid_until <= now:
+        when = f"{own.valid_until:%Y-%m-%d %H:%M} UTC"
+        return failed(f"{own.name} expired on {when}", cause=f"it was not renewed; or {clock}", run=run)
+    until = f"{own.valid_until:%Y-%m-%d} ({days(own.valid_until - now)})"
+    if own.expires_soon(now):
+        return warning(f"{own.name} expires on {until}", cause="it is not renewed by itself", run=run)
+    return ok(f"{own.name}, by {own.issuer}, until {until}")
 
 
 def judge_plain(broker: Broker) -> Finding[None]:

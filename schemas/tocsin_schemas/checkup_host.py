@@ -209,7 +209,7 @@ def _trusted(
         )
     first = min(chain, key=lambda certificate: certificate.valid_until)
     whose = "its certificate" if first is chain[0] else f"the certificate of its authority, {first.name},"
-    until = f"{first.valid_until:%Y-%m-%d} ({_days(first.valid_until - now)})"
+    until = f"{first.valid_until:%Y-%m-%d} ({days(first.valid_until - now)})"
     if first.expires_soon(now):
         return warning(
             f"{whose} expires on {until}",
@@ -263,6 +263,7 @@ def _no_tls(host: Host, error: OSError) -> Finding[list[Address]]:
     )
 
 
-def _days(left: timedelta) -> str:
-    days = left // timedelta(days=1)
-    return f"{days} days left" if days != 1 else "1 day left"
+def days(left: timedelta) -> str:
+    """Return how long something is still valid."""
+    number = left // timedelta(days=1)
+    return f"{number} days left" if number != 1 else "1 day left"

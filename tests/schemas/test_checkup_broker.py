@@ -2,6 +2,7 @@
 
 import socket
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,34 @@ def test_a_broker_that_wants_a_certificate_of_ours_hangs_up_and_the_cause_says_s
     assert finding is report["broker login"]
     assert "a certificate of ours (broker.cert_file)" in finding.cause
     assert "the broker's log" in finding.run
+
+
+@pytest.mark.parametrize(
+    ("days_left", "mark", "text"),
+    [
+        (300, Mark.OK, "edge-042, by Testing CA"),
+        (20, Mark.WARNING, "edge-042 expires on"),
+        (-1, Mark.FAILED, "edge-042 expired on"),
+    ],
+)
+def test_a_certificate_of_ours_is_looked_at(tmp_path: Path, days_left: int, mark: Mark, text: str) -> None:
+    now = datetime.now(UTC)
+    leaf = trustme.CA().issue_cert("edge-042", not_after=now + timedelta(days=days_left, hours=1))
+    leaf.private_key_pem.write_to_path(tmp_path / "own.key")
+    leaf.cert_chain_pems[0].write_to_path(tmp_path / "own.crt")
+    files = {"cert_file": str(tmp_path / "own.crt"), "key_file": str(tmp_path / "own.key")}
+    report = examined(broker_at(free_port(), username="edge-042", **files))
+    finding = report["broker cert_file"]
+    assert finding.mark == mark
+    assert finding.text.startswith(text)
+    assert (mark == Mark.OK) or finding.run.startswith("on the broker: mosquitto/setup rotate edge-042")
+
+
+def test_a_certificate_of_ours_that_was_taken_away_is_told(tmp_path: Path) -> None:
+    files = {"cert_file": str(tmp_path / "own.crt"), "key_file": str(tmp_path / "own.key")}
+    finding = examined(broker_at(free_port(), **files))["broker cert_file"]
+    assert finding.mark == Mark.FAILED
+    assert finding.run.startswith("ls -l")
 
 
 @pytest.mark.broker
