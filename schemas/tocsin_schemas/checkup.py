@@ -75,16 +75,16 @@ class Step(Generic[T]):
         return self.finding.mark in _WORKS
 
     def lines(self) -> Iterator[str]:
-        """Yield it as people read it."""
+        """Yield it as people read it; what a server says of itself does not act on a terminal."""
         finding = self.finding
-        first, *more = finding.text.splitlines()
+        first, *more = _harmless(finding.text).splitlines() or [""]
         yield f"{finding.mark:<{_MARK_WIDTH}}  {self.name:<{_NAME_WIDTH}}  {first}"
         indent = " " * (_MARK_WIDTH + 2)
         yield from (f"{indent}{' ' * _NAME_WIDTH}  {line}" for line in more)
         if finding.cause:
-            yield f"{indent}likely: {finding.cause}"
+            yield f"{indent}likely: {_harmless(finding.cause)}"
         if finding.run:
-            yield f"{indent}next:   {finding.run}"
+            yield f"{indent}next:   {_harmless(finding.run)}"
 
     def fields(self) -> dict[str, str]:
         """Return it as programs read it."""
@@ -177,6 +177,10 @@ def text(step: Step[Any]) -> str:
 def ndjson(step: Step[Any]) -> str:
     """Return a step for programs."""
     return json.dumps(step.fields(), ensure_ascii=False)
+
+
+def _harmless(text: str) -> str:
+    return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
 
 
 def _skipped(blocker: str) -> Finding[Any]:

@@ -15,6 +15,7 @@ from tocsin_schemas.checkup import (
     failed,
     ndjson,
     ok,
+    perform,
     text,
     warning,
     within,
@@ -106,6 +107,51 @@ def test_all_that_is_wrong_with_a_configuration_is_told_in_its_step(tmp_path: Pa
     assert first == "FAILED   configuration       f:1: a: is wrong"
     assert second == " " * 29 + "f:2: b: is wrong too"
     assert rest[-1] == f"         next:   tocsin-producer check --config {tmp_path}/f"
+
+
+@pytest.mark.parametrize(
+    ("as_json", "finding", "code", "last"),
+    [
+        (False, ok(""), 0, "2 ok"),
+        (False, FAILURE, 1, "1 ok, 1 FAILED"),
+        (True, FAILURE, 1, ndjson(Step("first", FAILURE))),
+    ],
+)
+def test_all_steps_of_one_side_end_with_what_they_came_to(
+    as_json: bool, finding: Finding[Any], code: int, last: str
+) -> None:
+    told: list[str] = []
+
+    def examine(checkup: Checkup, _settings: str) -> None:
+        checkup.step("first", lambda: finding)
+
+    options: dict[str, Any] = {"name": "file.yaml", "command": "tocsin-producer", "as_json": as_json}
+    assert perform(lambda: "settings", examine, **options, echo=told.append) == code
+    assert told[-1] == last
+    assert told[0] == (ndjson if as_json else text)(
+        Step("configuration", ok("file.yaml is fine, and the files that it names can be read"))
+    )
+
+
+def test_with_a_wrong_configuration_nothing_else_is_looked_at() -> None:
+    def load() -> str:
+        raise ConfigurationError([Problem("f:1", "a", "is wrong")])
+
+    told: list[str] = []
+    code = perform(
+        load,
+        lambda _checkup, _settings: pytest.fail("looked"),
+        name="f",
+        command="tocsin-producer",
+        as_json=False,
+        echo=told.append,
+    )
+    assert (code, told[-1]) == (2, "1 FAILED")
+
+
+def test_what_a_server_says_does_not_act_on_a_terminal() -> None:
+    finding: Finding[Any] = failed("a\x1b[2Jb", cause="c\x07", run="d\u202e")
+    assert all(line.isprintable() for line in Step("it", finding).lines())
 
 
 def test_what_takes_too_long_is_given_up() -> None:
