@@ -224,17 +224,9 @@ def _distrusted(
     host: Host, error: ssl.SSLCertVerificationError, *, shown: Certificate | None, now: datetime
 ) -> Finding[list[Address]]:
     """Say why the certificate is not trusted, and who has to change what."""
-    clock = f"the clock of this machine is wrong: it says {now:%Y-%m-%d %H:%M} UTC"
-    code = error.verify_code
-    if code in (_EXPIRED, _NOT_YET_VALID):
-        begins = code == _NOT_YET_VALID
-        day = f" {(shown.valid_from if begins else shown.valid_until):%Y-%m-%d %H:%M} UTC" if shown else ""
-        return failed(
-            f"the certificate is not valid before{day}" if begins else f"the certificate expired on{day}",
-            cause=clock if begins else f"it was not renewed; or {clock}",
-            run=f"date -u; {'timedatectl' if begins else host.renew}",
-        )
-    if code in _WRONG_NAME:
+    if error.verify_code in (_EXPIRED, _NOT_YET_VALID):
+        return _not_valid_now(host, shown, now, begins=error.verify_code == _NOT_YET_VALID)
+    if error.verify_code in _WRONG_NAME:
         names = ", ".join(shown.names) if shown else "another name"
         return failed(
             f"the certificate is for {names}, not for {host.certified_name}",
@@ -246,6 +238,24 @@ def _distrusted(
         cause=f"it is by {shown.issuer if shown else 'another authority'}, which {host.trust} does not name",
         run=f"{host.mend_trust}; see who issued it: {host.openssl}",
     )
+
+
+def _not_valid_now(
+    host: Host, shown: Certificate | None, now: datetime, *, begins: bool
+) -> Finding[list[Address]]:
+    """Say since or until when a certificate is not valid: that of the host, or else that of its authority."""
+    clock = f"the clock of this machine is wrong: it says {now:%Y-%m-%d %H:%M} UTC"
+    verb, cause = ("is not valid before", clock) if begins else ("expired on", f"it was not renewed; or {clock}")
+    run = f"date -u; {'timedatectl' if begins else host.renew}"
+    if shown is None:
+        return failed(f"the certificate {verb} a day that cannot be read", cause=cause, run=run)
+    if shown.valid_from <= now < shown.valid_until:
+        what = (
+            f"the certificate of its authority, {shown.issuer}, {'is not valid yet' if begins else 'has expired'}"
+        )
+        return failed(what, cause=cause, run=f"date -u; {host.mend_trust}")
+    day = shown.valid_from if begins else shown.valid_until
+    return failed(f"the certificate {verb} {day:%Y-%m-%d %H:%M} UTC", cause=cause, run=run)
 
 
 def _no_tls(host: Host, error: OSError) -> Finding[list[Address]]:

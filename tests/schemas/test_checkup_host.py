@@ -16,8 +16,9 @@ import trustme
 from tests.fakes.webhook import WebhookFake
 from tests.mosquitto import Mosquitto, free_port
 from tests.schemas.checkups import Report
+from tocsin_schemas.certificate import Certificate
 from tocsin_schemas.checkup import Mark
-from tocsin_schemas.checkup_host import Host, check_host
+from tocsin_schemas.checkup_host import Host, _distrusted, check_host
 from tocsin_schemas.dial import Broker
 
 TLS = "listener {port} 127.0.0.1\nallow_anonymous true\ncertfile {folder}/tls.crt\nkeyfile {folder}/tls.key\n"
@@ -173,6 +174,18 @@ def test_a_certificate_of_tomorrow_makes_the_clock_suspect(start: Start, tmp_pat
     assert finding.text == "the certificate is not valid before 2999-01-01 00:00 UTC"
     assert finding.cause.startswith("the clock of this machine is wrong")
     assert "timedatectl" in finding.run
+
+
+@pytest.mark.parametrize(("code", "text"), [(10, "has expired"), (9, "is not valid yet")])
+def test_of_a_chain_it_may_be_the_authority_that_is_not_valid_now(tmp_path: Path, code: int, text: str) -> None:
+    error = ssl.SSLCertVerificationError("as OpenSSL says it")
+    error.verify_code = code
+    shown = Certificate(("localhost",), "the CA", NOW - timedelta(days=9), NOW + timedelta(days=9))
+    finding = _distrusted(host(1, tmp_path), error, shown=shown, now=NOW)
+    assert finding.text == f"the certificate of its authority, the CA, {text}"
+    assert finding.run == "date -u; copy it anew"
+    unseen = _distrusted(host(1, tmp_path), error, shown=None, now=NOW)
+    assert unseen.text.endswith("a day that cannot be read")
 
 
 @pytest.mark.broker
