@@ -95,6 +95,14 @@ def test_the_commands_in_a_document_exist(document: Path) -> None:
             assert [target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)] == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_commands_that_the_text_of_a_document_names_exist(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    named = set(re.findall(r"`(tocsin-(?:producer|consumer)) ([a-z][a-z-]*)", text))
+    missing = {f"{program} {name}" for program, name in named if name not in COMMANDS[program].commands}
+    assert missing <= AWAITED
+
+
 def check_command(group: click.Group, arguments: list[str]) -> None:
     name, *rest = arguments
     assert name in group.commands, f"no command {name}"
