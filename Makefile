@@ -6,7 +6,7 @@ VENV := .venv$(if $(PYTHON),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test chaos bench check format schemas clean help
+.PHONY: demo test chaos bench check format schemas reference clean help
 
 demo: $(READY) ## Show the whole path on this machine; ARGS=--stay goes on until Ctrl-C
 	@$(BIN)/python -m tests.demo $(ARGS)
@@ -35,6 +35,9 @@ format: $(READY) ## Put the code into shape
 
 schemas: $(READY) ## Write the JSON Schemas and the AsyncAPI document anew
 	$(BIN)/python -m tocsin_schemas.generate
+
+reference: $(READY) ## Write the reference of the configuration files anew
+	$(BIN)/python -m docs.generate
 
 $(READY): pyproject.toml scripts/venv
 	@echo "setting up $(VENV), which takes a minute"
