@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 # The images' Python is that of Debian 13; what is pinned is the same for every processor.
 PINS := --quiet --generate-hashes --no-header --no-annotate --python-version 3.13 --python-platform linux
 
-.PHONY: demo test chaos bench check format schemas manifests lock clean help
+.PHONY: demo test chaos bench check format schemas reference manifests lock clean help
 
 demo: $(READY) ## Show the whole path on this machine; ARGS=--stay goes on until Ctrl-C
 	@$(BIN)/python -m tests.demo $(ARGS)
@@ -38,6 +38,9 @@ format: $(READY) ## Put the code into shape
 
 schemas: $(READY) ## Write the JSON Schemas and the AsyncAPI document anew
 	$(BIN)/python -m tocsin_schemas.generate
+
+reference: $(READY) ## Write the reference of the configuration files anew
+	$(BIN)/python -m docs.generate
 
 manifests: $(READY) ## Write the manifests in deploy/ anew
 	@$(BIN)/python -m tests.deploy.examples

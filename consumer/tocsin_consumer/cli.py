@@ -80,12 +80,32 @@ def run(config: Path) -> None:
 def check(config: Path) -> None:
     """Check the configuration and render every sample, without connecting."""
     with _configuration_errors():
-        settings, document = load_settings(config, os.environ)
-        check_places(settings, document)
-        check_rendering(build_receivers(settings).values(), document)
+        settings = _load_checked(config)
     for line in summary(settings):
         click.echo(line)
     click.echo(f"{config} is fine")
+
+
+@main.command()
+@_config
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per step.")
+def doctor(config: Path, *, as_json: bool) -> None:
+    """Check each thing that a consumer needs, and tell what to do where one is missing.
+
+    It may run beside a consumer that is at work, and sends nobody anything.
+    """
+    from tocsin_consumer.doctor import examine  # noqa: PLC0415 - what it needs is for this command only
+    from tocsin_schemas.checkup import perform  # noqa: PLC0415 - as above
+
+    code = perform(
+        lambda: _load_checked(config),
+        examine,
+        name=str(config),
+        command="tocsin-consumer",
+        as_json=as_json,
+        echo=click.echo,
+    )
+    sys.exit(code)
 
 
 @main.command()
@@ -158,6 +178,13 @@ def tail(config: Path, cluster: str, *, as_json: bool, url: str | None, **there:
 def _load(config: Path) -> ConsumerSettings:
     with _configuration_errors():
         return load_settings(config, os.environ)[0]
+
+
+def _load_checked(config: Path) -> ConsumerSettings:
+    settings, document = load_settings(config, os.environ)
+    check_places(settings, document)
+    check_rendering(build_receivers(settings).values(), document)
+    return settings
 
 
 def _refuse_without_broker(there: Mapping[str, str | None]) -> None:

@@ -29,7 +29,7 @@ from tocsin_schemas.configuration import CaFile, Duration, Number, SecretFile, S
 class StdoutSettings(Settings):
     """Write to standard output."""
 
-    format: Literal["text", "json"] = "text"
+    format: Literal["text", "json"] = Field(default="text", description="Readable lines, or an object a line.")
     template: TemplateText | None = Field(default=None, description="Text of one's own, for the format text.")
 
     @field_validator("template")
@@ -43,7 +43,7 @@ class StdoutSettings(Settings):
 class FileSettings(Settings):
     """Append to a file, one JSON object a line."""
 
-    path: StateFile
+    path: StateFile = Field(description="The file; its directory has to be there.")
     max_size: Size = Field(
         default=10 * 1024**2, ge=1024, description="The file is rotated before it grows larger."
     )
@@ -66,14 +66,14 @@ HeaderValue = Annotated[
 class WebhookSettings(Settings):
     """Send an HTTP request."""
 
-    url: WebUrl | None = None
-    url_file: WebUrlFile | None = Field(default=None, validate_default=True)
-    method: Literal["POST", "PUT", "PATCH"] = "POST"
+    url: WebUrl | None = Field(default=None, description="Where to; better in a file.")
+    url_file: WebUrlFile | None = Field(default=None, validate_default=True, description="File with the url.")
+    method: Literal["POST", "PUT", "PATCH"] = Field(default="POST", description="Of the request.")
     headers: dict[HeaderName, HeaderValue] = Field(
         default={}, description="Values are templates, or {file: path} for secrets."
     )
     layout: LayoutField = Field(default=None, description="The body; by default the whole event as JSON.")
-    timeout: Timeout = timedelta(seconds=10)
+    timeout: Timeout = Field(default=timedelta(seconds=10), description="How long an answer may take to begin.")
     ca_file: CaFile | None = Field(default=None, description="CA certificates to trust instead of the system's.")
 
     _one_url = field_validator("url_file")(check_one_url)
@@ -92,16 +92,16 @@ class WebhookSettings(Settings):
 class FeishuSettings(Settings):
     """Send to the custom bot of a Feishu or Lark group."""
 
-    url: BotUrl | None = None
-    url_file: BotUrlFile | None = Field(default=None, validate_default=True)
+    url: BotUrl | None = Field(default=None, description="The bot's address; better in a file.")
+    url_file: BotUrlFile | None = Field(default=None, validate_default=True, description="File with the url.")
     secret: SecretStr | None = Field(default=None, min_length=1, description="Key of the bot's signature check.")
-    secret_file: SecretFile | None = None
+    secret_file: SecretFile | None = Field(default=None, description="File with the key.")
     keyword: str | None = Field(default=None, min_length=1, max_length=100, description="The bot's keyword.")
     title: TemplateText | None = Field(default=None, description="Title of the card.")
     template: TemplateText | None = Field(default=None, description="Body of the card, in Feishu's Markdown.")
     card: LayoutField = Field(default=None, description="A whole card of one's own.")
     text: TemplateText | None = Field(default=None, description="What is sent when the card is refused.")
-    timeout: Timeout = timedelta(seconds=10)
+    timeout: Timeout = Field(default=timedelta(seconds=10), description="How long an answer may take to begin.")
 
     _one_url = field_validator("url_file")(check_one_url)
 
@@ -135,8 +135,8 @@ class FeishuSettings(Settings):
 class RateLimitSettings(Settings):
     """At most `count` requests in any span of `per`, besides what the service permits."""
 
-    count: Number = Field(ge=1, le=100_000)
-    per: Duration = Field(ge=timedelta(seconds=1), le=timedelta(days=1))
+    count: Number = Field(ge=1, le=100_000, description="So many requests …")
+    per: Duration = Field(ge=timedelta(seconds=1), le=timedelta(days=1), description="… in so long.")
 
 
 #: How long it may take until a request is under way (a name that is looked up, a handshake), and all besides.
@@ -149,7 +149,12 @@ KINDS: Final = ("stdout", "file", "webhook", "feishu")
 class ReceiverSettings(Settings):
     """Somewhere to deliver to: a name, and one of the kinds."""
 
-    name: str = Field(min_length=1, max_length=64, pattern=r"^[\w.-]+$")
+    name: str = Field(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[\w.-]+$",
+        description="What routes call it: letters, digits, . _ -",
+    )
     time_zone: TimeZone | None = Field(default=None, description="Instead of the file's.")
     language: Language | None = Field(default=None, description="Instead of the file's.")
     max_age: Duration = Field(

@@ -81,15 +81,15 @@ class MatchSettings(Settings):
     it is in topics.
     """
 
-    cluster: PatternField | None = None
-    namespace: PatternField | None = None
+    cluster: PatternField | None = Field(default=None, description="Name of the cluster.")
+    namespace: PatternField | None = Field(default=None, description="Namespace of the involved object.")
     type: Annotated[PatternField, _one_of(_TYPES)] | None = Field(default=None, description="Normal or Warning.")
-    reason: PatternField | None = None
+    reason: PatternField | None = Field(default=None, description="Such as BackOff.")
     kind: PatternField | None = Field(default=None, description="Kind of the involved object, such as Pod.")
     name: PatternField | None = Field(default=None, description="Name of the involved object.")
     component: PatternField | None = Field(default=None, description="Who reported it, such as kubelet.")
-    node: PatternField | None = None
-    message: PatternField | None = None
+    node: PatternField | None = Field(default=None, description="Node that it was reported from or is about.")
+    message: PatternField | None = Field(default=None, description="The whole message.")
     field: PatternField | None = Field(default=None, description="Part of the object: spec.containers{api}.")
     severity: Annotated[PatternField, _one_of(tuple(Severity))] | None = Field(
         default=None, description="critical, warning, info or recovered."
@@ -111,8 +111,8 @@ class RouteSettings(Settings):
 class LogSettings(Settings):
     """What is logged to standard error, and how."""
 
-    level: logs.Level = "info"
-    format: logs.Format = "text"
+    level: logs.Level = Field(default="info", description="With debug, every event is told.")
+    format: logs.Format = Field(default="text", description="Lines for people, or JSON for programs.")
 
 
 class PresenceSettings(Settings):
@@ -166,9 +166,11 @@ class HttpSettings(Settings):
 class HeartbeatSettings(Settings):
     """What to request regularly while all is well, so that someone notices when the consumer is dead."""
 
-    url: WebUrl | None = Field(default=None, description="Such as https://hc-ping.com/<uuid>; better in a file.")
-    url_file: WebUrlFile | None = Field(default=None, validate_default=True)
-    every: Duration = Field(default=timedelta(minutes=1), ge=_SECOND, le=timedelta(days=1))
+    url: WebUrl | None = Field(default=None, description="Such as `https://hc-ping.com/<uuid>`; better in a file.")
+    url_file: WebUrlFile | None = Field(default=None, validate_default=True, description="File with it.")
+    every: Duration = Field(
+        default=timedelta(minutes=1), ge=_SECOND, le=timedelta(days=1), description="How often."
+    )
 
     _one_url = field_validator("url_file")(check_one_url)
 
@@ -182,15 +184,21 @@ class ConsumerSettings(Settings):
     """The whole file. A field is checked after those above it, which it may refer to."""
 
     broker: BrokerSettings
-    topic_root: TopicRoot = topics.DEFAULT_ROOT
-    store: Annotated[str, AfterValidator(_check_store)] = "sqlite:////var/lib/tocsin/tocsin.db"
+    topic_root: TopicRoot = Field(
+        default=topics.DEFAULT_ROOT,
+        description="The first levels of every topic; the same on both sides and in the broker's ACL.",
+    )
+    store: Annotated[str, AfterValidator(_check_store)] = Field(
+        default="sqlite:////var/lib/tocsin/tocsin.db",
+        description="Where events and deliveries are kept: sqlite:/// and the path of a file.",
+    )
     retention: Duration = Field(
         default=timedelta(days=30),
         validate_default=True,
         description="How long events are kept, and repeats of them recognised.",
     )
-    time_zone: TimeZone = ZoneInfo("UTC")
-    language: Language = "en"
+    time_zone: TimeZone = Field(default=ZoneInfo("UTC"), description="Of the times in notifications.")
+    language: Language = Field(default="en", description="Of the built-in texts in notifications.")
     presence: PresenceSettings = PresenceSettings()
     receivers: list[ReceiverSettings] = Field(min_length=1)
     route: RouteSettings

@@ -3,8 +3,29 @@
 import fcntl
 import os
 from pathlib import Path
+from typing import TextIO
 
 from tocsin_consumer.errors import StoreError
+
+
+def holder(store: Path) -> str | None:
+    """Return which process holds the lock, as a text in brackets that may be empty; None if nobody does."""
+    try:
+        file = Path(f"{store}.lock").open(encoding="ascii")  # noqa: SIM115 - closed below
+    except OSError:
+        return None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return _written(file)
+    return None
+
+
+def _written(file: TextIO) -> str:
+    file.seek(0)
+    process = file.read(20).strip()
+    return f" (process {process})" if process.isdecimal() else ""
 
 
 class StoreLock:
@@ -26,10 +47,10 @@ class StoreLock:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            holder = self._holder()
+            process = _written(self._file)
             self.release()
             raise StoreError(
-                f"store {store}: in use by another tocsin-consumer{holder}; "
+                f"store {store}: in use by another tocsin-consumer{process}; "
                 "each consumer needs a store and a broker.client_id of its own"
             ) from error
         self._file.truncate(0)
@@ -39,8 +60,3 @@ class StoreLock:
     def release(self) -> None:
         """Let another process have it; a second time this does nothing."""
         self._file.close()
-
-    def _holder(self) -> str:
-        self._file.seek(0)
-        process = self._file.read(20).strip()
-        return f" (process {process})" if process.isdecimal() else ""

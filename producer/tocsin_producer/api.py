@@ -66,6 +66,8 @@ class ApiClient:
         self._is_refused = False
         self._connection: http.client.HTTPConnection | None = None
         self._contact_at: float | None = None
+        #: When the server has sent its last answer by its own clock, as it says it (RFC 9110, section 6.6.1).
+        self.date: str | None = None
         self._use(server)
 
     def _use(self, server: ApiServer) -> None:
@@ -143,6 +145,7 @@ class ApiClient:
             self.close()
             raise
         self._contact_at = self._clock()
+        self.date = response.headers.get("Date")
         if response.status != http.client.OK:
             raise self._failure(response)
         return response

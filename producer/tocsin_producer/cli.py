@@ -4,6 +4,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -83,6 +84,32 @@ def check(config: Path, kubeconfig: str | None, context: str | None) -> None:
     click.echo(f"API server  {_resolve(kubeconfig, context).url}")
 
 
+@main.command()
+@_config
+@_kubeconfig
+@_context
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per step.")
+def doctor(config: Path, kubeconfig: str | None, context: str | None, *, as_json: bool) -> None:
+    """Check each thing that a producer needs, and tell what to do where one is missing.
+
+    It may run beside a producer that is at work.
+    """
+    from tocsin_producer.doctor import examine  # noqa: PLC0415 - what it needs is for this command only
+    from tocsin_schemas.checkup import perform  # noqa: PLC0415 - as above
+
+    wherefrom = kubeconfig or "the Pod's service account"
+    find = partial(resolve, os.environ, kubeconfig=kubeconfig, context=context)
+    code = perform(
+        lambda: load_settings(config, os.environ)[0],
+        lambda checkup, settings: examine(checkup, settings, find, wherefrom),
+        name=str(config),
+        command="tocsin-producer",
+        as_json=as_json,
+        echo=click.echo,
+    )
+    sys.exit(code)
+
+
 def _folding(settings: ProducerSettings) -> str:
     interval = settings.fold.interval
     return f"repeats, for {interval} at most" if interval else "nothing: every occurrence is published"
@@ -108,7 +135,7 @@ def make_plan(
     return Plan(
         cluster=cluster,
         topic_root=settings.topic_root,
-        broker=settings.broker.connection(client_id=f"tocsin-producer-{cluster}", username=cluster),
+        broker=settings.connection,
         source=source,
         include=[rule.rule() for rule in settings.events.include],
         exclude=[rule.rule() for rule in settings.events.exclude],

@@ -23,6 +23,7 @@ from tocsin_schemas.configuration import (
     check,
     load,
 )
+from tocsin_schemas.dial import Broker
 from tocsin_schemas.logs import Format, Level
 from tocsin_schemas.matching import Pattern, compile_pattern
 from tocsin_schemas.topics import DEFAULT_ROOT
@@ -146,9 +147,16 @@ class BudgetSettings(Settings):
 class OutboxSettings(Settings):
     """What waits for the link."""
 
-    path: StateFile | None = Field(default=None, description="State file; without one, state is kept in memory.")
-    max_messages: Number = Field(default=2000, ge=1, le=1_000_000)
-    max_bytes: Size = Field(default=1024**2, ge=64 * 1024, description="One event is never more.")
+    path: StateFile | None = Field(
+        default=None, description="State file; without one, a restart forgets what waits and lists anew."
+    )
+    max_messages: Number = Field(
+        default=2000,
+        ge=1,
+        le=1_000_000,
+        description="Beyond this the least severe and oldest goes, and is counted.",
+    )
+    max_bytes: Size = Field(default=1024**2, ge=64 * 1024, description="The same for their size.")
 
 
 class HttpSettings(Settings):
@@ -163,18 +171,21 @@ class HttpSettings(Settings):
 class LogSettings(Settings):
     """What goes to standard error."""
 
-    level: Level = "info"
-    format: Format = "text"
+    level: Level = Field(default="info", description="With debug, every event is told.")
+    format: Format = Field(default="text", description="Lines for people, or JSON for programs.")
 
 
 class ProducerSettings(Settings):
     """The whole file."""
 
     cluster: ClusterField = Field(
-        description="Name of this cluster: lower case letters, digits and dashes, at most 63.",
+        description="Its name in topics and alerts: lower case letters, digits and dashes, at most 63.",
     )
     broker: BrokerSettings
-    topic_root: TopicRoot = DEFAULT_ROOT
+    topic_root: TopicRoot = Field(
+        default=DEFAULT_ROOT,
+        description="The first levels of every topic; the same on both sides and in the broker's ACL.",
+    )
     events: EventSettings = EventSettings()
     fold: FoldSettings = FoldSettings()
     budget: BudgetSettings = BudgetSettings()
@@ -183,10 +194,15 @@ class ProducerSettings(Settings):
         default=1024,
         ge=16,
         le=MESSAGE_LIMIT,
-        description="Characters of a message.",
+        description="Characters of an event's message; a longer one is cut, and ends in an ellipsis.",
     )
     http: HttpSettings = HttpSettings()
     log: LogSettings = LogSettings()
+
+    @property
+    def connection(self) -> Broker:
+        """Where the broker is, and who we are to it: where nothing is given, the cluster."""
+        return self.broker.connection(client_id=f"tocsin-producer-{self.cluster}", username=self.cluster)
 
 
 def load_settings(path: Path, environment: Mapping[str, str]) -> tuple[ProducerSettings, Document]:

@@ -50,12 +50,16 @@ def _has_port(parts: SplitResult) -> bool:
 
 
 class BrokerSettings(Settings):
-    """How to reach the MQTT broker. A field is checked against those above it."""
+    """How to reach the MQTT broker."""
+
+    # A field is checked against those above it.
 
     url: Annotated[str, AfterValidator(_check_url)] = Field(
         description="mqtt://, mqtts:// (TLS), ws:// or wss:// with host and, if it is not the usual one, port.",
     )
-    username: str | None = Field(default=None, description="Account; a producer's is its cluster's name.")
+    username: str | None = Field(
+        default=None, description="Account; a producer's is its cluster's name by default."
+    )
     password: SecretStr | None = Field(default=None, description="Better in a file.")
     password_file: SecretFile | None = Field(
         default=None, description="File with the password; read anew at each connect."

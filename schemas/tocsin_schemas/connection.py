@@ -87,6 +87,8 @@ class Connection:
         self._packet_limit: int | None = None
         self._unheard: set[int] = set()
         self._optional: set[int | None] = set()
+        #: What was answered to each subscription: why it is refused, or None.
+        self.subscribed: dict[int | None, str | None] = {}
         self.accepted = False
         self.refused: str | None = None
         self._client = self._make_client(will, protocol)
@@ -143,9 +145,10 @@ class Connection:
             self._notes.append(lambda handler: handler.on_message(self, received))
 
         def on_subscribe(_c: Any, _u: Any, mid: int, reasons: Any, _p: Any) -> None:
-            refused = [str(reason) for reason in reasons if reason.is_failure]
-            if refused and mid not in self._optional:
-                self._lost = f"subscription refused: {refused[0]}"
+            refusal = next((str(reason) for reason in reasons if reason.is_failure), None)
+            self.subscribed[mid] = refusal
+            if refusal is not None and mid not in self._optional:
+                self._lost = f"subscription refused: {refusal}"
 
         def on_log(_c: Any, _u: Any, _level: int, text: str) -> None:
             # paho tells an error of the socket to its log only
@@ -273,10 +276,14 @@ class Connection:
         """Ask for messages with QoS 1; a refusal ends the connection with its reason."""
         self._client.subscribe([(topic_filter, 1) for topic_filter in topic_filters])
 
-    def look(self, topic: str) -> None:
-        """Ask for what is retained on `topic` and for what comes there, with QoS 0; a refusal changes nothing."""
+    def look(self, topic: str) -> int | None:
+        """Ask for what is retained on `topic` and for what comes there, with QoS 0; a refusal changes nothing.
+
+        Return the id by which `subscribed` will have the answer.
+        """
         _, mid = self._client.subscribe(topic, 0)
         self._optional.add(mid)
+        return mid
 
     def traffic(self) -> int:
         """Return how many bytes of IP packets this connection has taken so far, both ways; see `dial.traffic`."""

@@ -1,7 +1,6 @@
 """What the documents say, the code does: every example is loaded, every command is looked up."""
 
 import re
-import shlex
 from pathlib import Path
 
 import click
@@ -9,6 +8,7 @@ import pytest
 import trustme
 import yaml
 
+from tests.docs.markdown import blocks, command_lines
 from tocsin_consumer import cli as consumer_cli
 from tocsin_consumer.settings import load_settings as load_consumer
 from tocsin_producer import cli as producer_cli
@@ -18,6 +18,8 @@ from tocsin_schemas.event import EventPayload
 
 ROOT = Path(__file__).parents[2]
 READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
+#: What is there in English and in Chinese.
+PAIRS = [READMES, [ROOT / "docs" / "install.md", ROOT / "docs" / "install.zh-CN.md"]]
 DOCUMENTS = [
     *READMES,
     ROOT / "CONTRIBUTING.md",
@@ -27,13 +29,6 @@ DOCUMENTS = [
 EXAMPLES = ROOT / "deploy" / "examples"
 COMMANDS: dict[str, click.Group] = {"tocsin-producer": producer_cli.main, "tocsin-consumer": consumer_cli.main}
 LOADERS = {"producer.yaml": load_producer, "consumer.yaml": load_consumer}
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def blocks(document: Path, *languages: str) -> list[str]:
-    return [
-        text for language, text in FENCE.findall(document.read_text(encoding="utf-8")) if language in languages
-    ]
 
 
 def placed(text: str, folder: Path) -> str:
@@ -79,12 +74,6 @@ def test_the_configurations_in_a_document_are_accepted(document: Path, tmp_path:
         load(f"{match[1]}.yaml", block, tmp_path)
 
 
-def command_lines(document: Path) -> list[list[str]]:
-    lines = "\n".join(blocks(document, "sh")).replace("\\\n", " ").splitlines()
-    words = (shlex.split(line, comments=True) for line in lines)
-    return [line for line in words if line]
-
-
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_commands_in_a_document_exist(document: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -95,6 +84,14 @@ def test_the_commands_in_a_document_exist(document: Path) -> None:
         if program == "make":
             targets = [argument for argument in arguments if "=" not in argument]
             assert [target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_commands_that_the_text_of_a_document_names_exist(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    named = set(re.findall(r"`(tocsin-(?:producer|consumer)) ([a-z][a-z-]*)", text))
+    missing = {f"{program} {name}" for program, name in named if name not in COMMANDS[program].commands}
+    assert missing == set()
 
 
 def check_command(group: click.Group, arguments: list[str]) -> None:
@@ -108,15 +105,23 @@ def check_command(group: click.Group, arguments: list[str]) -> None:
     assert unknown == [], f"{name} has no {unknown}"
 
 
-def test_both_languages_show_the_same_commands_and_examples() -> None:
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair[0].name)
+def test_both_languages_show_the_same_commands_and_examples(pair: list[Path]) -> None:
     english, chinese = (
-        [without_comments(block) for block in blocks(readme, "sh", "yaml", "json")] for readme in READMES
+        [without_comments(block) for block in blocks(document, "sh", "yaml", "json")] for document in pair
     )
     assert english == chinese
 
 
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair[0].name)
+def test_both_languages_lead_to_the_same_places(pair: list[Path]) -> None:
+    english, chinese = (re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8")) for path in pair)
+    own = {"README.md", "README.zh-CN.md", "install.md", "install.zh-CN.md"}
+    assert set(english) - own == set(chinese) - own
+
+
 def without_comments(block: str) -> str:
-    return re.sub(r"(?m)\s+#.*$", "", block)
+    return re.sub(r"(?m)(^|\s+)#.*$", "", block)
 
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
@@ -128,7 +133,22 @@ def test_the_payload_in_the_readme_is_one(readme: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_within_the_project_lead_somewhere(document: Path) -> None:
     targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text(encoding="utf-8"))
-    assert [target for target in targets if not (document.parent / target).exists()] == []
+    missing = [target for target in targets if not (document.parent / target).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_to_a_heading_lead_to_one(document: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", document.read_text(encoding="utf-8"))
+    for target, anchor in links:
+        place = document.parent / target if target else document
+        headings = re.findall(r"(?m)^#+ (.*)$", place.read_text(encoding="utf-8"))
+        assert anchor in {anchor_of(heading) for heading in headings}
+
+
+def anchor_of(heading: str) -> str:
+    """Return what GitHub makes of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)

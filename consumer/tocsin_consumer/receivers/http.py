@@ -195,6 +195,23 @@ class Webhook:
         return bytes(body[:_ANSWER_LIMIT])
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How requests go to an address: by way of which proxy, and by whose certificates it is verified."""
+
+    proxy: str | None = field(repr=False)
+    trust: str
+
+
+def find_way(url: str, *, ca_file: Path | None = None) -> Way:
+    """Return how a request to `url` would go, as the environment has it (HTTPS_PROXY, REQUESTS_CA_BUNDLE)."""
+    verify = True if ca_file is None else str(ca_file)
+    with requests.Session() as session:
+        found = session.merge_environment_settings(url, {}, None, verify, None)
+    proxy = requests.utils.select_proxy(url, found["proxies"])
+    return Way(proxy, requests.utils.DEFAULT_CA_BUNDLE_PATH if found["verify"] is True else str(found["verify"]))
+
+
 def _session() -> requests.Session:
     session = requests.Session()
     for scheme in ("http://", "https://"):
