@@ -78,4 +78,4 @@ def test_the_installed_consumer_brings_nothing_that_it_does_not_need(programs: P
     program = "import importlib.metadata as m; print(*(d.name.lower() for d in m.distributions()))"
     installed = set(output(programs / "python", "-c", program).replace("_", "-").split())
     assert installed.isdisjoint(FOREIGN)
-    assert {"tocsin", "paho-mqtt", "jinja2", "sqlalchemy", "requests", "prometheus-client"} <= installed
+    assert {"tocsin", "paho-mqtt", "jinja2", "requests", "prometheus-client"} <= installed

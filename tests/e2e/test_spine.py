@@ -289,4 +289,4 @@ def test_the_agent_imports_neither_pydantic_nor_the_kubernetes_package() -> None
     program = "import sys, tocsin_producer.agent; print(sorted({name.partition('.')[0] for name in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     loaded = set(json.loads(done.stdout.replace("'", '"')))
-    assert not loaded & {"pydantic", "kubernetes", "yaml", "click", "requests", "sqlalchemy", "jinja2"}
+    assert not loaded & {"pydantic", "kubernetes", "yaml", "click", "requests", "jinja2"}

@@ -92,7 +92,7 @@ def test_nothing_is_told_again_that_has_nothing_new_to_say() -> None:
 def test_what_waits_for_the_link_is_replaced_at_once() -> None:
     bench = Bench()
     bench.fold.put(message("a", 1), NOTHING)
-    bench.fold.put(message("a", 10), Seen(9, 9, bench.time))
+    bench.fold.put(message("a", 10), Seen(9, 9, int(bench.time)))
     (waiting,) = bench.outbox.take(10)
     assert (waiting.count, waiting.first, bench.fold.held) == (10, True, 0)
 

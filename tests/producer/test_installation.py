@@ -80,7 +80,7 @@ def test_the_pod_accepts_its_configuration_and_finds_its_files(tmp_path: Path, f
     path = root / "etc/tocsin/producer.yaml"
     for directory in contents:
         path.write_text(path.read_text().replace(directory, str(root / directory[1:])))
-    settings = load_settings(path, {})
+    settings, _ = load_settings(path, {})
     assert settings.cluster == "edge-042"
     assert settings.broker.connection(client_id="x").read_password() == "hunter2"
     assert settings.broker.connection(client_id="x").tls_context() is not None
