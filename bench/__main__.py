@@ -7,7 +7,7 @@ from typing import Final
 
 from bench.machine import machine
 
-SCRIPTS: Final = ("chaos",)
+SCRIPTS: Final = ("memory", "cpu", "bytes", "fold", "drain", "latency", "consumer", "image", "chaos")
 RESULTS: Final = Path(__file__).with_name("RESULTS.md")
 
 
@@ -26,7 +26,9 @@ def _run(name: str) -> subprocess.CompletedProcess[str]:
 def _section(name: str, told: str) -> str:
     """Return what a script has printed: a table, and its JSON line."""
     *table, line = told.splitlines()
-    return f"## {name}\n\n| | |\n|---|---|\n" + "\n".join(table) + f"\n\n```json\n{line}\n```\n"
+    return (
+        f"## {name}\n\n| | measured | bound |\n|---|---|---|\n" + "\n".join(table) + f"\n\n```json\n{line}\n```\n"
+    )
 
 
 if __name__ == "__main__":

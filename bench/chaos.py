@@ -4,12 +4,11 @@
 """
 
 import argparse
-import json
 import re
 import subprocess
 import sys
 
-from bench.machine import machine
+from bench.row import Row, report
 
 ROUNDS, SEED = 40, 1
 
@@ -24,8 +23,8 @@ def main() -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as chaos:
         lines = [_passed_on(line) for line in chaos.stdout or ()]
     totals = {"rounds": options.rounds, "seed": options.seed, **summary(lines)}
-    sys.stdout.write("".join(f"| {name} | {value} |\n" for name, value in totals.items()))
-    sys.stdout.write(json.dumps({"bench": "chaos", "machine": machine(), **totals}) + "\n")
+    bounds = {"violations": 0}
+    report("chaos", (Row(name, value, "", bounds.get(name)) for name, value in totals.items()))
     sys.exit(chaos.returncode)
 
 

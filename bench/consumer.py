@@ -10,20 +10,17 @@ consumer comes on.
 """
 
 import argparse
-import json
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from bench.flood import Flood
-from bench.machine import machine
 from bench.process import cpu_seconds, peak_mib, resident_mib
 from bench.receiving import Receiving, event, status
-from bench.row import Row
+from bench.row import Row, named, report
 
 EVENTS: Final = (100, 1_000, 10_000, 100_000)
 CLUSTERS: Final = (100, 1_000, 10_000)
@@ -64,9 +61,9 @@ def stored(folder: Path, count: int) -> Iterator[Row]:
     """Measure events that no route takes to a receiver."""
     with Receiving(folder, []) as receiving:
         figures = _take_in(receiving, count)
-        yield from _named(f"{count} events stored", figures)
-        yield from _named(f"{count} events stored", _transactions(receiving, count))
-        yield from _named(f"{count} events stored", _come_again(receiving))
+        yield from named(f"{count} events stored", figures)
+        yield from named(f"{count} events stored", _transactions(receiving, count))
+        yield from named(f"{count} events stored", _come_again(receiving))
 
 
 def delivered(folder: Path, count: int) -> Iterator[Row]:
@@ -74,8 +71,8 @@ def delivered(folder: Path, count: int) -> Iterator[Row]:
     receiver = {"name": "out", "file": {"path": str(folder / "out.ndjson"), "max_size": "1GiB"}}
     with Receiving(folder, [receiver]) as receiving:
         figures = _take_in(receiving, count, until=_DELIVERED)
-        yield from _named(f"{count} events delivered", figures)
-        yield from _named(f"{count} events delivered", _faults(receiving, count))
+        yield from named(f"{count} events delivered", figures)
+        yield from named(f"{count} events delivered", _faults(receiving, count))
 
 
 def present(folder: Path, clusters: int) -> Iterator[Row]:
@@ -84,11 +81,11 @@ def present(folder: Path, clusters: int) -> Iterator[Row]:
     with Receiving(folder, [receiver], presence={"offline_after": "1s"}) as receiving, receiving.flood() as flood:
         flood.publish([status(number, "online") for number in range(clusters)])
         name = f"{clusters} clusters"
-        yield from _named(f"{name} seen", _see(receiving, clusters))
-        yield from _named(f"{name} idle", _idle(receiving))
+        yield from named(f"{name} seen", _see(receiving, clusters))
+        yield from named(f"{name} idle", _idle(receiving))
         receiving.stop()
-        yield from _named(f"{name} seen again", _see(receiving, clusters))
-        yield from _named(f"{name} dark", _go_dark(receiving, flood, clusters))
+        yield from named(f"{name} seen again", _see(receiving, clusters))
+        yield from named(f"{name} dark", _go_dark(receiving, flood, clusters))
 
 
 def _memory(receiving: Receiving, clusters: int = 0) -> Row:
@@ -189,29 +186,13 @@ def _go_dark(receiving: Receiving, flood: Flood, clusters: int) -> Iterator[Row]
     yield Row("told twice", len(told) - len(set(told)), "clusters", 0)
 
 
-def _named(what: str, figures: Iterable[Row]) -> Iterator[Row]:
-    for row in figures:
-        yield Row(f"{what}: {row.name}", row.value, row.unit, row.bound)
-
-
 def main() -> None:
     """Measure, and print a table and a JSON line."""
     parser = argparse.ArgumentParser(prog="python -m bench.consumer", description=__doc__)
     parser.add_argument("--events", type=int, nargs="*", default=EVENTS)
     parser.add_argument("--clusters", type=int, nargs="*", default=CLUSTERS)
     options = parser.parse_args()
-    found = []
-    for row in rows(events=options.events, clusters=options.clusters):
-        found.append(row)
-        sys.stdout.write(_line(row))
-    told: dict[str, Any] = {"bench": "consumer", "machine": machine(), "rows": [asdict(row) for row in found]}
-    sys.stdout.write(json.dumps(told) + "\n")
-    sys.exit(any(row.bound is not None and row.value > row.bound for row in found))
-
-
-def _line(row: Row) -> str:
-    bound = "" if row.bound is None else f" (at most {row.bound:g})"
-    return f"| {row.name} | {row.value:.4g} {row.unit}{bound} |\n"
+    sys.exit(report("consumer", rows(events=options.events, clusters=options.clusters)))
 
 
 if __name__ == "__main__":

@@ -15,24 +15,26 @@ from typing import Any, Final, Self
 import trustme
 import yaml
 
+from bench import process
 from bench.meter import Meter
 from tests.fakes.apiserver import ApiServer
 from tests.fakes.recording import read_recording
 from tests.mosquitto import free_port
-from tests.stage.broker import Broker
+from tests.schemas.session_harness import unique
+from tests.stage.broker import Account, Broker
 from tests.stage.probes import Probes
 from tests.stage.process import Process
 from tests.waiting import until
 from tocsin_producer.event import read_event
 from tocsin_producer.filter import EventFilter
 from tocsin_producer.settings import EventSettings
+from tocsin_schemas import session as mqtt
 
 CLUSTER: Final = "edge-042"
 RECORDING: Final = Path(__file__).parents[1] / "tests" / "data" / "node-failures.watch.ndjson.gz"
 _TOKEN: Final = "a-token-of-the-bench"  # noqa: S105 - nothing but the stand-in knows it
 _PATIENCE_SECONDS: Final = 300.0
 _LOOK_SECONDS: Final = 0.5
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
 class Edge:
@@ -40,14 +42,16 @@ class Edge:
 
     Args:
         folder: an empty one.
+        keepalive_seconds: of the producer's connection to the broker.
         settings: sections of producer.yaml beside broker and probes; the rest is the default.
     """
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, *, keepalive_seconds: int = 240, **settings: Any) -> None:
         self._folder = folder
         self._settings = settings
+        self._keepalive_seconds = keepalive_seconds
         self.broker = Broker(folder / "broker")
-        self._account = self.broker.add_site(CLUSTER)
+        self._account, self._reader = self.broker.add_site(CLUSTER), self.broker.add_consumer("ops")
         self._authority = trustme.CA()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._authority.issue_cert("127.0.0.1", key_type=trustme.KeyType.ECDSA).configure_cert(context)
@@ -85,7 +89,10 @@ class Edge:
         )
         own = {
             "cluster": CLUSTER,
-            "broker": self.broker.access(self._account, port=self.meter.port),
+            "broker": {
+                **self.broker.access(self._account, port=self.meter.port),
+                "keepalive": f"{self._keepalive_seconds}s",
+            },
             "http": {"listen": f"127.0.0.1:{self._probes.port}"},
         }
         self._write("producer.yaml", own | self._settings)
@@ -100,6 +107,25 @@ class Edge:
         if connected:
             self.producer.wait_for_log("connected to")
 
+    def client(self) -> mqtt.Broker:
+        """Return how another client reaches the broker with the producer's account, past the meter."""
+        return self._reach(self._account)
+
+    def reader(self) -> mqtt.Broker:
+        """Return how a consumer reaches the broker."""
+        return self._reach(self._reader)
+
+    def _reach(self, account: Account) -> mqtt.Broker:
+        return mqtt.Broker(
+            host="localhost",
+            port=self.broker.port,
+            client_id=unique("bench"),
+            tls=True,
+            username=account.username,
+            password_file=str(account.password_file),
+            ca_file=str(self.broker.ca_file),
+        )
+
     def figure(self, name: str) -> float:
         """Return one of the producer's own figures."""
         return self._probes.figure(name)
@@ -113,24 +139,16 @@ class Edge:
             time.sleep(_LOOK_SECONDS)
 
     def resident_mib(self) -> float:
-        """Return what the producer takes of the machine's memory (VmRSS)."""
-        return _status(self.producer.pid, "VmRSS") / 1024
+        """Return what the producer takes of the machine's memory."""
+        return process.resident_mib(self.producer.pid)
 
     def cpu_seconds(self) -> float:
-        """Return what the producer has used of the processors, as user and for it by the system."""
-        fields = Path(f"/proc/{self.producer.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        """Return what the producer has used of the processors."""
+        return process.cpu_seconds(self.producer.pid)
 
     def wake_ups(self) -> int:
         """Return how often threads of the producer have gone to sleep so far."""
-        tasks = Path(f"/proc/{self.producer.pid}/task").iterdir()
-        return sum(_status(self.producer.pid, "voluntary_ctxt_switches", task.name) for task in tasks)
-
-
-def _status(pid: int, name: str, task: str | None = None) -> int:
-    path = Path(f"/proc/{pid}/task/{task or pid}/status")
-    lines = path.read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+        return process.wakeups(self.producer.pid)
 
 
 def _compile() -> None:

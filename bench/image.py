@@ -10,12 +10,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from bench.machine import machine
+from bench.row import Row, report
 
 ROOT: Final = Path(__file__).parents[1]
 BASE: Final = "debian:trixie-slim"
@@ -34,14 +34,10 @@ def main() -> None:
     parser.add_argument("--unpack", type=Path, metavar="FOLDER", help="put this machine's images there as files")
     options = parser.parse_args()
     if missing := _missing(options.base):
-        _print({}, f"not measured: {missing}")
+        sys.stdout.write(f"| not measured: {missing} | | |\n")
+        report("image", [])
         return
-    sizes = {
-        f"{side} {processor}, compressed MB": _measure(side, processor, options.base)
-        for side in SIDES
-        for processor in options.processor or PROCESSORS
-    }
-    _print(sizes, f"on {options.base}")
+    report("image", rows(options.base, options.processor or [*PROCESSORS]))
     if options.unpack is not None:
         for side in SIDES:
             _unpack(_name(side, "amd64"), options.unpack / side)
@@ -57,10 +53,11 @@ def _missing(base: str) -> str | None:
     return f"no image {base}"
 
 
-def _print(sizes: dict[str, float], how: str) -> None:
-    rows = {"images": how, **sizes}
-    sys.stdout.write("".join(f"| {name} | {value} |\n" for name, value in rows.items()))
-    sys.stdout.write(json.dumps({"bench": "image", "machine": machine(), **rows}) + "\n")
+def rows(base: str, processors: Sequence[str]) -> Iterator[Row]:
+    """Build and measure the images of both sides."""
+    for side in SIDES:
+        for processor in processors:
+            yield Row(f"{side} for {processor}, compressed", _measure(side, processor, base), "MB")
 
 
 def _measure(side: str, processor: str, base: str) -> float:

@@ -1,6 +1,11 @@
-"""A figure, and what it may be."""
+"""A figure, what it may be, and how a bench tells of its figures."""
 
-from dataclasses import dataclass
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+
+from bench.machine import machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,3 +16,31 @@ class Row:
     value: float
     unit: str
     bound: float | None = None
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether it is beyond its bound."""
+        return self.bound is not None and self.value > self.bound
+
+    def line(self) -> str:
+        """Return it as a line of a Markdown table."""
+        bound = "" if self.bound is None else f"at most {self.bound:g}"
+        broken = " **broken**" if self.is_broken else ""
+        return f"| {self.name} | {self.value:.4g} {self.unit} | {bound}{broken} |\n"
+
+
+def named(what: str, rows: Iterable[Row]) -> Iterable[Row]:
+    """Return `rows` with `what` they are of before their names."""
+    return (replace(row, name=f"{what}: {row.name}") for row in rows)
+
+
+def report(bench: str, rows: Iterable[Row]) -> bool:
+    """Print each row as it comes, then all of them as one line of JSON; return whether a bound was broken."""
+    found = []
+    for row in rows:
+        found.append(row)
+        sys.stdout.write(row.line())
+        sys.stdout.flush()
+    told = {"bench": bench, "machine": machine(), "rows": [asdict(row) for row in found]}
+    sys.stdout.write(json.dumps(told) + "\n")
+    return any(row.is_broken for row in found)
