@@ -21,7 +21,7 @@ from tests.fakes.apiserver import ApiServer
 from tests.fakes.recording import read_recording
 from tests.mosquitto import free_port
 from tests.schemas.session_harness import unique
-from tests.stage.broker import Account, Broker
+from tests.stage.broker import Broker
 from tests.stage.probes import Probes
 from tests.stage.process import Process
 from tests.waiting import until
@@ -107,15 +107,9 @@ class Edge:
         if connected:
             self.producer.wait_for_log("connected to")
 
-    def client(self) -> mqtt.Broker:
-        """Return how another client reaches the broker with the producer's account, past the meter."""
-        return self._reach(self._account)
-
     def reader(self) -> mqtt.Broker:
         """Return how a consumer reaches the broker."""
-        return self._reach(self._reader)
-
-    def _reach(self, account: Account) -> mqtt.Broker:
+        account = self._reader
         return mqtt.Broker(
             host="localhost",
             port=self.broker.port,

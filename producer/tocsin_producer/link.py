@@ -144,6 +144,8 @@ class Link:
         self.counters.connections += 1
         self._traffic = 0
         self.is_connected = True
+        with suppress(sqlite3.Error):  # the database has said it
+            self._outbox.begin_connection()
         self._has_said_goodbye = False
         if self._look.begin(has_told=self._rivalry.has_told):
             connection.look(self._status_topic)

@@ -95,7 +95,7 @@ class Outbox:
         self._under_way: dict[str, int] = {}
         #: All up to this position are under way, …
         self._taken_until = 0
-        #: … and all up to this one waited when the connection was made. It is looked up when the first is taken.
+        #: … and all up to this one waited when the connection was made.
         self._backlog_until: int | None = None
         self._is_turn_of_backlog = False
         #: Of what is under way: the Events of which a newer state has come meanwhile, …
@@ -253,6 +253,22 @@ class Outbox:
         self._losses[reason] += 1
         self._database.keep_number(_kept(reason), self._losses[reason])
 
+    def begin_connection(self) -> None:
+        """All that waits now is a backlog, past which what comes from now on may go; see `take`.
+
+        Raises:
+            sqlite3.Error: the state cannot be read; what waits when the first is taken is the backlog then.
+        """
+        self._backlog_until = None
+        with self._database.transaction() as connection:
+            self._note_backlog(connection)
+
+    def _note_backlog(self, connection: sqlite3.Connection) -> int:
+        if self._backlog_until is None:
+            row = connection.execute("SELECT COALESCE(MAX(position), 0) FROM outbox").fetchone()
+            self._backlog_until = int(row[0])
+        return self._backlog_until
+
     def take(self, limit: int, *, leave: Collection[str] = (), urgent: bool = False) -> list[Message]:
         """Return up to `limit` messages that are not under way yet; now they are.
 
@@ -265,13 +281,10 @@ class Outbox:
             return message.uid not in leave and (not urgent or is_urgent(message))
 
         with self._database.transaction() as connection:
-            if self._backlog_until is None:
-                (self._backlog_until,) = connection.execute(
-                    "SELECT COALESCE(MAX(position), 0) FROM outbox"
-                ).fetchone()
+            backlog_until = self._note_backlog(connection)
             taken: list[Message] = []
-            if self._taken_until < self._backlog_until:
-                taken = self._take_fresh(connection, self._share(limit), after=self._backlog_until, may_go=may_go)
+            if self._taken_until < backlog_until:
+                taken = self._take_fresh(connection, self._share(limit), after=backlog_until, may_go=may_go)
             return taken + self._take_oldest(connection, limit - len(taken), may_go=may_go)
 
     def _share(self, limit: int) -> int:

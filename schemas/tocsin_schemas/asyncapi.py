@@ -115,7 +115,7 @@ def _info() -> dict[str, Any]:
         "title": "tocsin",
         "version": WIRE_VERSION,
         "description": "Kubernetes warnings from clusters at the edge, over MQTT. Version 1 of the wire: MQTT "
-        "3.1.1 is enough; with MQTT 5 a message also has a content type, and an event an expiry. Readers accept "
+        "3.1.1 is enough; with MQTT 5 a status also has a content type, and an event an expiry. Readers accept "
         "and keep fields that they do not know, and refuse a major version `v` that they do not know. An event "
         "may come more than once: (cluster, uid, count) is the same for the same state.",
         "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
@@ -214,7 +214,7 @@ def _message(name: str) -> dict[str, Any]:
         "name": name,
         "contentType": CONTENT_TYPE,
         "payload": {"$ref": f"#/components/schemas/{name}"},
-        "bindings": {"mqtt": {"contentType": CONTENT_TYPE, **_BINDING}},
+        "bindings": {"mqtt": {**({"contentType": CONTENT_TYPE} if name == "status" else {}), **_BINDING}},
         "examples": [{"name": key, "payload": payload} for key, payload in EXAMPLES[name].items()],
     }
 

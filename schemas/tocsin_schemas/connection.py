@@ -254,8 +254,8 @@ class Connection:
 
         It goes out with the next turn, together with all that is handed over before that.
 
-        Where the broker speaks MQTT 5 it learns the content type, and may forget what is not retained after
-        `EXPIRY_SECONDS`.
+        Where the broker speaks MQTT 5 it learns the content type of what is retained, and may forget what is not
+        after `EXPIRY_SECONDS`; there a content type would be a part of each of many messages for nobody's use.
 
         Raises:
             ValueError: MQTT cannot carry the topic or the size, or the broker has said that it takes no such size.
@@ -460,7 +460,7 @@ def _content(packet_type: int) -> Properties:
 
 
 def _expiring() -> Properties:
-    properties = _content(PacketTypes.PUBLISH)
+    properties = _Packed(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call] # paho leaves it untyped
     properties.MessageExpiryInterval = EXPIRY_SECONDS
     return properties
 

@@ -67,6 +67,8 @@ class Broker:
         except OSError as error:
             raise ValueError(f"ca_file {self.ca_file} cannot be used: {_reason(error)}") from error
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        # Among these workarounds for servers of long ago one pads the first message to 512 bytes, at each connect.
+        context.options &= ~ssl.OP_ALL
         if self.ca_file is not None:
             # Since Python 3.13 the default wants extensions that many a private CA leaves out.
             context.verify_flags &= ~ssl.VERIFY_X509_STRICT

@@ -841,3 +841,15 @@ def test_what_is_suspected_costs_no_turns_while_nothing_may_go() -> None:
     bench.turn()
     bench.tell()
     assert (bench.link.on_turn(bench.connection) or 0) > 0
+
+
+def test_what_happens_while_a_connection_looks_around_does_not_wait_behind_what_waited_before() -> None:
+    bench = Bench()
+    bench.put(*(f"old-{number:02}" for number in range(40)))
+    bench.fake = FakeConnection()
+    bench.link.on_connected(bench.connection, session_present=False)
+    bench.put("new")
+    bench.time += FIRST_LOOK_SECONDS
+    bench.turn()
+    bench.tell()
+    assert "new" in bench.turn()
