@@ -180,7 +180,9 @@ def test_an_exception_in_the_handler_ends_the_connection_and_not_the_session(
     assert "a mistake of ours" in caplog.text
 
 
-def test_mqtt_5_tells_the_expiry_of_events_and_the_content_type_of_what_is_retained_for_ever(mosquitto: Mosquitto) -> None:
+def test_mqtt_5_tells_the_expiry_of_events_and_the_content_type_of_what_is_retained_for_ever(
+    mosquitto: Mosquitto,
+) -> None:
     recorder = Recorder()
     with Relay(mosquitto.port) as relay, running(broker_at(relay.port), recorder) as run:
         recorder.outbox.extend([("event", b"{}", False), ("status", b"{}", True)])
