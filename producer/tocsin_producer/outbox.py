@@ -138,7 +138,8 @@ class Outbox:
     @property
     def fullness(self) -> float:
         """How much of the room is taken, as a part of the bound that is nearer."""
-        kept = sum(receipt.size for receipt in self._acknowledged.values())
+        with self._database.lock:  # watches ask, while the link notes what is acknowledged
+            kept = sum(receipt.size for receipt in self._acknowledged.values())
         return max(self.waiting / self._max_messages, (self._bytes - kept) / self._max_bytes)
 
     @property
@@ -335,13 +336,16 @@ class Outbox:
         Raises:
             sqlite3.Error: the state cannot be written; they are still kept.
         """
-        kept = [receipt for receipt in receipts if self._acknowledged.get(receipt.uid) is receipt]
-        with self._database.transaction() as connection:
+        with (
+            self._database.lock
+        ):  # from the first look to the last: a newer state that comes meanwhile has to stay
+            with self._database.transaction() as connection:
+                kept = [receipt for receipt in receipts if self._acknowledged.get(receipt.uid) is receipt]
+                for receipt in kept:
+                    self._delete(connection, receipt)
             for receipt in kept:
-                self._delete(connection, receipt)
-        for receipt in kept:
-            self._forget(receipt)
-        self._note_room()
+                self._forget(receipt)
+            self._note_room()
 
     def _forget(self, receipt: Receipt) -> None:
         """What was acknowledged is deleted: nothing is left in its place that could be taken."""

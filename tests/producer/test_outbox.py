@@ -1,4 +1,8 @@
 import sqlite3
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -177,6 +181,59 @@ def test_a_newer_state_goes_at_once_when_the_broker_has_acknowledged_the_older_o
     assert (newer.count, outbox.take(1), outbox.waiting) == (2, [], 1)
     finish(outbox, newer)
     assert (outbox.waiting, outbox.bytes) == (0, 0)
+
+
+def test_a_newer_state_that_comes_while_the_older_one_is_settled_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Database(None)
+    outbox = make(database)
+    outbox.put(message("a", 1))
+    receipt = outbox.acknowledge(*outbox.take(1))
+
+    @contextmanager
+    def just_after_another() -> Iterator[sqlite3.Connection]:
+        with monkeypatch.context() as patched:
+            patched.setattr(database, "transaction", transaction)
+            outbox.put(message("a", 2))
+        with transaction() as connection:
+            yield connection
+
+    transaction = database.transaction
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "transaction", just_after_another)
+        outbox.settle([receipt])
+    assert uids(outbox.take(1)) == [("a", 2)]
+
+
+def test_how_full_it_is_can_be_asked_while_the_link_notes_what_is_acknowledged() -> None:
+    outbox = make()
+    for number in range(100):
+        outbox.put(message(str(number)))
+    errors: list[RuntimeError] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        try:
+            while not done.is_set():
+                assert outbox.fullness <= 1
+        except RuntimeError as error:
+            errors.append(error)
+
+    asking = threading.Thread(target=ask)
+    switch_seconds = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        asking.start()
+        for _ in range(20):
+            taken = outbox.take(100)
+            for one in taken:
+                outbox.acknowledge(one)
+            for one in taken:
+                outbox.put_back(one)
+    finally:
+        sys.setswitchinterval(switch_seconds)
+        done.set()
+        asking.join()
+    assert errors == []
 
 
 def test_a_newer_state_that_came_before_the_acknowledgement_goes_at_once_as_well() -> None:
