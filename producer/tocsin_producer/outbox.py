@@ -12,6 +12,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -111,6 +112,7 @@ class Outbox:
         with self._database.transaction() as connection:
             row = connection.execute("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM outbox").fetchone()
         self._messages, self._bytes = row
+        self._taken_until = 0  # what was to make room is there again
         self._losses = {reason: self._database.number(_kept(reason)) for reason in LOSS_REASONS}
 
     @property
@@ -258,6 +260,9 @@ class Outbox:
         """Return up to `limit` messages that are not under way yet; now they are.
 
         The messages of the Events `leave` stay where they are, and only what is urgent goes if `urgent` is given.
+
+        Raises:
+            sqlite3.Error: the state cannot be read; none of them is under way.
         """
         if limit <= 0 or len(self._under_way) >= self._messages:
             return []
@@ -265,7 +270,7 @@ class Outbox:
         def may_go(message: Message) -> bool:
             return message.uid not in leave and (not urgent or is_urgent(message))
 
-        with self._database.transaction() as connection:
+        with self._all_or_none(), self._database.transaction() as connection:
             if self._backlog_until is None:
                 (self._backlog_until,) = connection.execute(
                     "SELECT COALESCE(MAX(position), 0) FROM outbox"
@@ -274,6 +279,17 @@ class Outbox:
             if self._taken_until < self._backlog_until:
                 taken = self._take_fresh(connection, self._share(limit), after=self._backlog_until, may_go=may_go)
             return taken + self._take_oldest(connection, limit - len(taken), may_go=may_go)
+
+    @contextmanager
+    def _all_or_none(self) -> Iterator[None]:
+        """Let nothing be under way that a read had found before it failed: nobody would hand it over."""
+        with self._database.lock:
+            before = self._under_way.copy()
+            try:
+                yield
+            except BaseException:
+                self._under_way = before
+                raise
 
     def _share(self, limit: int) -> int:
         """Return how many of `limit` messages may be fresh while there is a backlog; of an odd one in turns."""
@@ -336,9 +352,7 @@ class Outbox:
         Raises:
             sqlite3.Error: the state cannot be written; they are still kept.
         """
-        with (
-            self._database.lock
-        ):  # from the first look to the last: a newer state that comes meanwhile has to stay
+        with self._database.lock:  # a newer state that comes has to come before or after all of this
             with self._database.transaction() as connection:
                 kept = [receipt for receipt in receipts if self._acknowledged.get(receipt.uid) is receipt]
                 for receipt in kept:

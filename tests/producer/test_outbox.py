@@ -1,3 +1,4 @@
+import itertools
 import sqlite3
 import sys
 import threading
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.producer.conftest import message
+from tocsin_producer import outbox as outbox_module
 from tocsin_producer.database import Database
 from tocsin_producer.outbox import NODE_SEVERITY, Message, Outbox
 
@@ -297,6 +299,37 @@ def test_a_transaction_that_fails_leaves_everything_as_it_was() -> None:
         put_and_fail(database, outbox)
     assert outbox.waiting == 1
     assert uids(outbox.take(10)) == [("a", 1)]
+
+
+def test_what_was_to_make_room_in_a_transaction_that_fails_goes_again() -> None:
+    database = Database(None)
+    outbox = make(database, max_messages=2)
+    outbox.put(message("a"))
+    outbox.put(message("c"))
+    for taken in outbox.take(2):
+        outbox.acknowledge(taken)
+    with pytest.raises(sqlite3.IntegrityError):
+        put_and_fail(database, outbox)
+    assert (outbox.waiting, uids(outbox.take(10))) == (1, [("a", 1)])
+
+
+def test_a_read_that_fails_half_way_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    outbox = make()
+    outbox.put(message("backlog"))
+    drain(outbox, 1)
+    for uid in "abc":
+        outbox.put(message(uid))
+
+    def fail_half_way(connection: sqlite3.Connection, after: int) -> Iterator[tuple[int, Message]]:
+        yield from itertools.islice(rows(connection, after), 2)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    rows = outbox_module._rows
+    with monkeypatch.context() as patched:
+        patched.setattr(outbox_module, "_rows", fail_half_way)
+        with pytest.raises(sqlite3.OperationalError):
+            outbox.take(10)
+    assert uids(outbox.take(10)) == [("a", 1), ("b", 1), ("c", 1)]
 
 
 def put_and_fail(database: Database, outbox: Outbox) -> None:
