@@ -243,7 +243,7 @@ class Link:
         if self._clock() < self._traffic_due_at:
             return
         self._traffic_due_at = self._clock() + TRAFFIC_PAUSE_SECONDS
-        traffic = connection.traffic()
+        traffic = max(self._traffic, connection.traffic())  # one that has just broken off tells nothing any more
         with suppress(sqlite3.Error):  # the database has said it
             self.budget.spend(traffic - self._traffic)
         self.counters.traffic += traffic - self._traffic

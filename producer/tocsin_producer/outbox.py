@@ -12,6 +12,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -111,6 +112,7 @@ class Outbox:
         with self._database.transaction() as connection:
             row = connection.execute("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM outbox").fetchone()
         self._messages, self._bytes = row
+        self._taken_until = 0  # what was to make room is there again
         self._losses = {reason: self._database.number(_kept(reason)) for reason in LOSS_REASONS}
 
     @property
@@ -138,7 +140,8 @@ class Outbox:
     @property
     def fullness(self) -> float:
         """How much of the room is taken, as a part of the bound that is nearer."""
-        kept = sum(receipt.size for receipt in self._acknowledged.values())
+        with self._database.lock:  # watches ask, while the link notes what is acknowledged
+            kept = sum(receipt.size for receipt in self._acknowledged.values())
         return max(self.waiting / self._max_messages, (self._bytes - kept) / self._max_bytes)
 
     @property
@@ -273,6 +276,9 @@ class Outbox:
         """Return up to `limit` messages that are not under way yet; now they are.
 
         The messages of the Events `leave` stay where they are, and only what is urgent goes if `urgent` is given.
+
+        Raises:
+            sqlite3.Error: the state cannot be read; none of them is under way.
         """
         if limit <= 0 or len(self._under_way) >= self._messages:
             return []
@@ -280,12 +286,23 @@ class Outbox:
         def may_go(message: Message) -> bool:
             return message.uid not in leave and (not urgent or is_urgent(message))
 
-        with self._database.transaction() as connection:
+        with self._all_or_none(), self._database.transaction() as connection:
             backlog_until = self._note_backlog(connection)
             taken: list[Message] = []
             if self._taken_until < backlog_until:
                 taken = self._take_fresh(connection, self._share(limit), after=backlog_until, may_go=may_go)
             return taken + self._take_oldest(connection, limit - len(taken), may_go=may_go)
+
+    @contextmanager
+    def _all_or_none(self) -> Iterator[None]:
+        """Let nothing be under way that a read had found before it failed: nobody would hand it over."""
+        with self._database.lock:
+            before = self._under_way.copy()
+            try:
+                yield
+            except BaseException:
+                self._under_way = before
+                raise
 
     def _share(self, limit: int) -> int:
         """Return how many of `limit` messages may be fresh while there is a backlog; of an odd one in turns."""
@@ -348,13 +365,14 @@ class Outbox:
         Raises:
             sqlite3.Error: the state cannot be written; they are still kept.
         """
-        kept = [receipt for receipt in receipts if self._acknowledged.get(receipt.uid) is receipt]
-        with self._database.transaction() as connection:
+        with self._database.lock:  # a newer state that comes has to come before or after all of this
+            with self._database.transaction() as connection:
+                kept = [receipt for receipt in receipts if self._acknowledged.get(receipt.uid) is receipt]
+                for receipt in kept:
+                    self._delete(connection, receipt)
             for receipt in kept:
-                self._delete(connection, receipt)
-        for receipt in kept:
-            self._forget(receipt)
-        self._note_room()
+                self._forget(receipt)
+            self._note_room()
 
     def _forget(self, receipt: Receipt) -> None:
         """What was acknowledged is deleted: nothing is left in its place that could be taken."""

@@ -80,12 +80,14 @@ def agent(folder: Path, mosquitto: Mosquitto, api_server: ApiServer, **changes: 
 
 
 @pytest.mark.parametrize("has_state", [True, False], ids=["state file", "no state"])
+@pytest.mark.parametrize("fold_seconds", [0.0, 1.0], ids=["not folding", "folding"])
 def test_killed_at_any_instant_it_loses_nothing_goes_never_backwards_and_its_state_stays_whole(
     tmp_path: Path,
     mosquitto: Mosquitto,
     api_server: ApiServer,
     subscriber: Subscriber,
     has_state: bool,
+    fold_seconds: float,
 ) -> None:
     seed = secrets.randbits(32)
     print(f"seed {seed}")  # noqa: T201 - shown when the test fails
@@ -98,6 +100,7 @@ def test_killed_at_any_instant_it_loses_nothing_goes_never_backwards_and_its_sta
             broker_port=link.port,
             api_url=api_server.url,
             outbox_path=str(path) if path else None,
+            fold_seconds=fold_seconds,
             http_listen=None,
         )
         for _ in range(20):

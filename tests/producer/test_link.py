@@ -793,6 +793,15 @@ def test_traffic_is_counted_once_over_all_connections() -> None:
     assert bench.link.counters.traffic == bench.budget.spent == 800
 
 
+def test_traffic_that_is_counted_stays_so_when_the_connection_has_just_broken_off() -> None:
+    bench = Bench(bytes_per_day=10**6)
+    bench.connect()
+    for bench.fake.took in (500, 0):
+        bench.time += TRAFFIC_PAUSE_SECONDS
+        bench.turn()
+    assert bench.link.counters.traffic == bench.budget.spent == 500
+
+
 def spend(bench: Bench, size: int) -> None:
     bench.fake.took += size
     bench.time += TRAFFIC_PAUSE_SECONDS

@@ -1,4 +1,9 @@
+import itertools
 import sqlite3
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.producer.conftest import message
+from tocsin_producer import outbox as outbox_module
 from tocsin_producer.database import Database
 from tocsin_producer.outbox import NODE_SEVERITY, Message, Outbox
 
@@ -179,6 +185,59 @@ def test_a_newer_state_goes_at_once_when_the_broker_has_acknowledged_the_older_o
     assert (outbox.waiting, outbox.bytes) == (0, 0)
 
 
+def test_a_newer_state_that_comes_while_the_older_one_is_settled_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Database(None)
+    outbox = make(database)
+    outbox.put(message("a", 1))
+    receipt = outbox.acknowledge(*outbox.take(1))
+
+    @contextmanager
+    def just_after_another() -> Iterator[sqlite3.Connection]:
+        with monkeypatch.context() as patched:
+            patched.setattr(database, "transaction", transaction)
+            outbox.put(message("a", 2))
+        with transaction() as connection:
+            yield connection
+
+    transaction = database.transaction
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "transaction", just_after_another)
+        outbox.settle([receipt])
+    assert uids(outbox.take(1)) == [("a", 2)]
+
+
+def test_how_full_it_is_can_be_asked_while_the_link_notes_what_is_acknowledged() -> None:
+    outbox = make()
+    for number in range(100):
+        outbox.put(message(str(number)))
+    errors: list[RuntimeError] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        try:
+            while not done.is_set():
+                assert outbox.fullness <= 1
+        except RuntimeError as error:
+            errors.append(error)
+
+    asking = threading.Thread(target=ask)
+    switch_seconds = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        asking.start()
+        for _ in range(20):
+            taken = outbox.take(100)
+            for one in taken:
+                outbox.acknowledge(one)
+            for one in taken:
+                outbox.put_back(one)
+    finally:
+        sys.setswitchinterval(switch_seconds)
+        done.set()
+        asking.join()
+    assert errors == []
+
+
 def test_a_newer_state_that_came_before_the_acknowledgement_goes_at_once_as_well() -> None:
     outbox = make()
     outbox.put(message("a", 1))
@@ -240,6 +299,37 @@ def test_a_transaction_that_fails_leaves_everything_as_it_was() -> None:
         put_and_fail(database, outbox)
     assert outbox.waiting == 1
     assert uids(outbox.take(10)) == [("a", 1)]
+
+
+def test_what_was_to_make_room_in_a_transaction_that_fails_goes_again() -> None:
+    database = Database(None)
+    outbox = make(database, max_messages=2)
+    outbox.put(message("a"))
+    outbox.put(message("c"))
+    for taken in outbox.take(2):
+        outbox.acknowledge(taken)
+    with pytest.raises(sqlite3.IntegrityError):
+        put_and_fail(database, outbox)
+    assert (outbox.waiting, uids(outbox.take(10))) == (1, [("a", 1)])
+
+
+def test_a_read_that_fails_half_way_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    outbox = make()
+    outbox.put(message("backlog"))
+    drain(outbox, 1)
+    for uid in "abc":
+        outbox.put(message(uid))
+
+    def fail_half_way(connection: sqlite3.Connection, after: int) -> Iterator[tuple[int, Message]]:
+        yield from itertools.islice(rows(connection, after), 2)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    rows = outbox_module._rows
+    with monkeypatch.context() as patched:
+        patched.setattr(outbox_module, "_rows", fail_half_way)
+        with pytest.raises(sqlite3.OperationalError):
+            outbox.take(10)
+    assert uids(outbox.take(10)) == [("a", 1), ("b", 1), ("c", 1)]
 
 
 def put_and_fail(database: Database, outbox: Outbox) -> None:

@@ -367,7 +367,7 @@ def test_a_list_of_large_events_is_read_in_pages_small_enough_to_hold(
         following.until_following()
         assert len(following.verbs()) < 30
     limits = [int(query["limit"]) for query in (dict(r.query) for r in server.requests) if "limit" in query]
-    assert (limits[0], min(limits)) == (200, 1)
+    assert (limits[0], min(limits)) == (watch_module.PAGE_SIZE, 1)
 
 
 def test_a_list_is_taken_in_portions_for_which_there_is_room(
