@@ -26,7 +26,13 @@ class Row:
         """Return it as a line of a Markdown table."""
         bound = "" if self.bound is None else f"at most {self.bound:g}"
         broken = " **broken**" if self.is_broken else ""
-        return f"| {self.name} | {self.value:.4g} {self.unit} | {bound}{broken} |\n"
+        return f"| {self.name} | {_figure(self.value)} {self.unit} | {bound}{broken} |\n"
+
+
+def _figure(value: float) -> str:
+    """Return a figure with the digits that mean something."""
+    digits = 0 if value == int(value) or abs(value) >= 100 else 1 if abs(value) >= 10 else 3
+    return f"{value:.{digits}f}"
 
 
 def named(what: str, rows: Iterable[Row]) -> Iterable[Row]:
