@@ -130,4 +130,5 @@ def _tell_status(topic: str, payload: bytes) -> Finding[None]:
         )
     since = f"{datetime.fromtimestamp(status.since, UTC):%Y-%m-%d %H:%M} UTC"
     what = f"a producer ({status.version}) that started at {since} is {status.state}"
-    return ok(f"{what}; {status.waiting} events waited, {status.lost} were lost")
+    held = f" ({status.held} of them for the budget)" if status.held else ""
+    return ok(f"{what}; {status.waiting} events waited{held}, {status.lost} were lost")

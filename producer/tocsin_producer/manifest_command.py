@@ -114,6 +114,8 @@ def manifest(
         click.echo(text, nl=False)
     else:
         _write(output, text)
+    if installation.secret_name is None:
+        click.echo("no password and no client certificate: the broker has to take the producer without", err=True)
 
 
 def _option(name: str) -> str:

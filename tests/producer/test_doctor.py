@@ -167,6 +167,13 @@ def test_a_wrong_configuration_ends_with_2_and_nothing_is_connected(site: Site) 
 
 
 @pytest.mark.broker
+def test_events_that_the_budget_holds_are_told(site: Site) -> None:
+    status = {"v": 1, "cluster": CLUSTER, "state": "online", "boot": 1, "since": 1, "version": "1", "waiting": 5}
+    site.publish(CLUSTER, f"k8s/v1/{CLUSTER}/status", json.dumps(status | {"held": 3}).encode(), retain=True)
+    assert "5 events waited (3 of them for the budget), 0 were lost" in examined(site)["status"].text
+
+
+@pytest.mark.broker
 def test_what_is_no_status_on_the_topic_of_the_status_is_a_warning(site: Site) -> None:
     site.publish(CLUSTER, f"k8s/v1/{CLUSTER}/status", b"up", retain=True)
     finding = examined(site)["status"]

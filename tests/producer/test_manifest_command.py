@@ -132,6 +132,12 @@ def test_a_folder_in_the_way_leaves_no_file_behind(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["tocsin.yaml"]
 
 
+def test_whoever_has_forgotten_the_password_is_told(password: Path) -> None:
+    assert "no password and no client certificate" in manifest(*SITE).stderr
+    assert manifest(*SITE, "--password-file", str(password)).stderr == ""
+    assert manifest(*SITE, "--existing-secret", "from-the-vault").stderr == ""
+
+
 def test_only_a_file_with_a_secret_says_that_it_holds_one(password: Path) -> None:
     assert "let only root read it" not in manifest(*SITE).stdout
     assert "let only root read it" in manifest(*SITE, "--password-file", str(password)).stdout
