@@ -46,8 +46,8 @@ class Cluster:
         lost: int = 0,
         held: int = 0,
     ) -> None:
-        counts = {"waiting": waiting, "lost": lost, "held": held}
-        said = StatusPayload(v=1, cluster="edge-1", state=state, boot=boot, since=1, version="1", **counts)
+        bare = StatusPayload(v=1, cluster="edge-1", state=state, boot=boot, since=1, version="1")
+        said = bare.model_copy(update={"waiting": waiting, "lost": lost, "held": held})
         before = self.state
         self.state, lost_now = on_status(before, said, retained=retained, now=self.now, rules=RULES)
         notice = hold_begun(before, self.state, self.now)
