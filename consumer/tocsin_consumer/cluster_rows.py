@@ -23,6 +23,7 @@ _PRESENCE: Final = (
     "held",
     "lost",
     "lost_away",
+    "over_budget",
 )
 _LOSS: Final = ("cluster", "since", "due_at", "in_outbox", "at_broker")
 
@@ -112,6 +113,7 @@ def _presence_row(state: Presence) -> tuple[Any, ...]:
         state.held,
         state.lost,
         state.lost_away,
+        state.over_budget,
     )
 
 

@@ -22,6 +22,7 @@ class Reason(StrEnum):
     NEVER_SEEN = "ClusterNeverSeen"
     UNSTABLE = "ClusterUnstable"
     LOST = "EventsLost"
+    HELD = "EventsHeld"
 
 
 class Facts(BaseModel):
@@ -36,7 +37,7 @@ class Facts(BaseModel):
     expected_since: EpochSeconds | None = None
     online_since: EpochSeconds | None = None
     away_seconds: Counter | None = None
-    #: Events that waited in the producer's outbox when it came back.
+    #: Events that wait in the producer's outbox: when it came back, or as the budget for its link is spent.
     held: Counter | None = None
     #: Since when losses were noticed that are told now.
     lost_since: EpochSeconds | None = None

@@ -86,6 +86,8 @@ class Presence:
     #: The producer's own count of losses as it said it last, and by how much it rose during the absence.
     lost: int = 0
     lost_away: int = 0
+    #: Events that may not go today as the budget for the link is spent, as the producer said it last.
+    over_budget: int = 0
 
 
 def expected(cluster: str, now: datetime, rules: Rules) -> Presence:
@@ -124,7 +126,9 @@ def on_status(
         return known, 0
     is_alive = status.state == "online" and not retained
     count, lost = _count_losses(before, status)
-    said = replace(known, boot=status.boot, heard_at=now if is_alive else known.heard_at, lost=count)
+    said = replace(known, boot=status.boot, lost=count)
+    if is_alive:
+        said = replace(said, heard_at=now, over_budget=status.held)
     if status.state == "offline":
         return (said if known.link == Link.OFFLINE else _offline(said, now, rules)), lost
     if known.told != Told.PRESENT:
@@ -133,6 +137,16 @@ def on_status(
     if known.link != Link.ONLINE:
         return (_online(said, now, rules) if is_alive or _is_news(known, status) else known), lost
     return (_still_online(said, now, rules) if is_alive else said), lost
+
+
+def hold_begun(before: Presence | None, after: Presence, now: datetime) -> Notice | None:
+    """Return what is to be told if the budget for the link has begun to hold events.
+
+    It is told once, however many more there will be, until the producer has said that none is held.
+    """
+    if not after.over_budget or (before is not None and before.over_budget):
+        return None
+    return _notice(Reason.HELD, after, now, now, Facts(held=after.over_budget))
 
 
 def listened_at(known: Presence, rules: Rules) -> datetime:

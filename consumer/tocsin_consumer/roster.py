@@ -157,6 +157,8 @@ class Roster:
                 after, lost = presence.on_status(before, said, retained=retained, now=now, rules=self._rules)
                 if lost:
                     self._lose(changes, said.cluster, in_outbox=lost, now=now)
+                notice = presence.hold_begun(before, after, now)
+                changes.notices += [notice] if notice else []
             case Forgotten():
                 changes.losses[said.cluster] = None
                 after = self._forget(before, said.cluster, now)

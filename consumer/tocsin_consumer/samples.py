@@ -193,6 +193,7 @@ def _notices(now: datetime) -> dict[str, Notice]:
             60,
             Facts(lost_since=at - 60, lost=118, lost_in_outbox=100, lost_at_broker=18),
         ),
+        "events-held": (Reason.HELD, 0, Facts(held=37)),
     }
     return {
         name: Notice(reason, "edge-042", 17, since=now - timedelta(seconds=ago), at=now, facts=facts)

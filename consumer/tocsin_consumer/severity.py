@@ -53,6 +53,7 @@ _ABOUT_CLUSTERS: Final = {
     Reason.NEVER_SEEN: Severity.CRITICAL,
     Reason.UNSTABLE: Severity.WARNING,
     Reason.LOST: Severity.WARNING,
+    Reason.HELD: Severity.WARNING,
     Reason.ONLINE: Severity.RECOVERED,
 }
 #: Of type Normal, and trouble all the same: an image that cannot be pulled, addresses that run out, evictions.

@@ -6,9 +6,9 @@ from typing import Final
 from tocsin_consumer.database import Connection
 from tocsin_consumer.errors import StoreError
 
-SCHEMA_VERSION: Final = 2
-#: Version 2 has more tables than version 1, and changes none of those.
-_KNOWN_VERSIONS: Final = ("1", "2")
+SCHEMA_VERSION: Final = 3
+#: Version 2 has more tables than version 1, and version 3 a column more than version 2; nothing else has changed.
+_KNOWN_VERSIONS: Final = ("1", "2", "3")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -79,7 +79,8 @@ _SCHEMA: Final = (
         drops BIGINT NOT NULL,
         held BIGINT NOT NULL,
         lost BIGINT NOT NULL,
-        lost_away BIGINT NOT NULL
+        lost_away BIGINT NOT NULL,
+        over_budget BIGINT NOT NULL
     )
     """,
     """
@@ -93,9 +94,12 @@ _SCHEMA: Final = (
     """,
 )
 
+#: What version 3 adds to a table that version 2 has.
+_SINCE_VERSION_2: Final = "ALTER TABLE presences ADD COLUMN over_budget BIGINT NOT NULL DEFAULT 0"
+
 
 def prepare(connection: Connection, name: str) -> None:
-    """Create the tables in an empty database, add those that an older version lacks, and refuse a newer one.
+    """Create the tables in an empty database, add what an older version lacks, and refuse a newer one.
 
     Raises:
         StoreError: the database `name` holds something else, or is of a version that this one does not know.
@@ -111,6 +115,8 @@ def prepare(connection: Connection, name: str) -> None:
     if found != str(SCHEMA_VERSION):
         for statement in _SCHEMA:
             connection.execute(statement)
+        if found == "2":
+            connection.execute(_SINCE_VERSION_2)
         connection.execute("DELETE FROM meta WHERE key = 'schema_version'")
         connection.execute("INSERT INTO meta (key, value) VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
 

@@ -22,6 +22,7 @@ _TITLES: Final[dict[Language, dict[Reason, str]]] = {
         Reason.NEVER_SEEN: "集群从未上线",
         Reason.UNSTABLE: "集群连接不稳定",
         Reason.LOST: "事件丢失",
+        Reason.HELD: "事件暂缓送达",
     },
     "en": {
         Reason.OFFLINE: "Cluster offline",
@@ -29,6 +30,7 @@ _TITLES: Final[dict[Language, dict[Reason, str]]] = {
         Reason.NEVER_SEEN: "Cluster never seen",
         Reason.UNSTABLE: "Cluster link unstable",
         Reason.LOST: "Events lost",
+        Reason.HELD: "Events held back",
     },
 }
 _LABELS: Final[dict[Language, dict[str, str]]] = {
@@ -68,6 +70,7 @@ _CASES: Final = {
     Reason.NEVER_SEEN: "never",
     Reason.UNSTABLE: "unstable",
     Reason.LOST: "lost",
+    Reason.HELD: "held",
 }
 #: What is the case (`_case`) → what is said about it, with facts by their names.
 _SENTENCES: Final[dict[Language, dict[str, str]]] = {
@@ -83,6 +86,10 @@ _SENTENCES: Final[dict[Language, dict[str, str]]] = {
         ),
         "unstable": "近期第 {drops} 次断线。此后仅在状态保持 {hold_seconds}后通知。",
         "lost": "共 {lost} 条：采集端发件箱已满丢弃 {lost_in_outbox} 条，发布后未收到 {lost_at_broker} 条。",
+        "held": (
+            "目前积压 {held} 条：链路的每日流量预算将尽或已用尽。重置（budget.reset_at）之前，"
+            "只送达首次发生的事件和节点状态，用尽后全部暂缓；积压事件在重置后送达。"
+        ),
     },
     "en": {
         "offline": (
@@ -106,6 +113,11 @@ _SENTENCES: Final[dict[Language, dict[str, str]]] = {
             "{lost} in all. Given up by the producer, whose outbox was full: {lost_in_outbox}; "
             "published and never received: {lost_at_broker}."
         ),
+        "held": (
+            "{held} so far: the daily budget of its link is nearly or all spent. Until it is reset "
+            "(budget.reset_at), only first occurrences and conditions of nodes come, and with all of it spent, "
+            "nothing. What is held comes after that."
+        ),
     },
 }
 #: What of it is left to say where the facts stand in rows; of the cases that are missing here, nothing.
@@ -118,6 +130,10 @@ _REMARKS: Final[dict[Language, dict[str, str]]] = {
         "steady": "多次断线后连接已稳定。",
         "never": "请检查该集群的采集端、消息服务器账号以及 presence.clusters。",
         "unstable": "链路反复断开，此后仅通知能保持下去的状态。",
+        "held": (
+            "链路的每日流量预算将尽或已用尽。重置（budget.reset_at）之前，"
+            "只送达首次发生的事件和节点状态，用尽后全部暂缓；积压事件在重置后送达。"
+        ),
     },
     "en": {
         "offline": "What happens there is held back, and comes when it returns.",
@@ -130,6 +146,11 @@ _REMARKS: Final[dict[Language, dict[str, str]]] = {
         "steady": "Its link is steady again after many drop-outs.",
         "never": "Check its producer, its account at the broker, and presence.clusters.",
         "unstable": "Its link comes and goes. From now on only a state that lasts is told.",
+        "held": (
+            "The daily budget of its link is nearly or all spent. Until it is reset (budget.reset_at), "
+            "only first occurrences and conditions of nodes come, and with all of it spent, nothing. "
+            "What is held comes after that."
+        ),
     },
 }
 

@@ -407,6 +407,17 @@ def test_events_that_never_came_and_those_that_a_producer_gave_up_are_one_notice
     assert found.msg.startswith("7 in all. Given up by the producer, whose outbox was full: 5;")
 
 
+def test_that_a_budget_holds_events_is_told_once_whatever_restarts_there_are(sut: Sut) -> None:
+    sut.process(status(), status(held=3), status(held=4))
+    sut.pipeline = sut.restarted()
+    sut.process(status(held=50), arrival(event()))
+    assert sut.notices() == ["EventsHeld"]
+    sut.process(status(), status("offline", held=50), status(held=2))
+    assert sut.notices() == ["EventsHeld", "EventsHeld"]
+    found = [d.notification.event for d in sut.store.due("ops", sut.clock.now, limit=9)]
+    assert [notice.msg.split(":")[0] for notice in found if notice.kind == "Cluster"] == ["3 so far", "2 so far"]
+
+
 def test_no_numbers_of_one_cluster_keep_the_presence_of_another_from_being_told(sut: Sut) -> None:
     sut.process(status(cluster="bad", lost=0), status(cluster="bad", lost=2**62), status())
     sut.process(arrival(event(cluster="bad")), arrival(event(cluster="bad", uid="b", seq=2**62 + 10)))

@@ -14,6 +14,7 @@ from tocsin_consumer.presence import (
     Presence,
     Told,
     expected,
+    hold_begun,
     on_event,
     on_status,
     wait_over,
@@ -43,11 +44,14 @@ class Cluster:
         retained: bool = False,
         waiting: int = 0,
         lost: int = 0,
+        held: int = 0,
     ) -> None:
-        said = StatusPayload(
-            v=1, cluster="edge-1", state=state, boot=boot, since=1, version="1", waiting=waiting, lost=lost
-        )
-        self.state, lost_now = on_status(self.state, said, retained=retained, now=self.now, rules=RULES)
+        bare = StatusPayload(v=1, cluster="edge-1", state=state, boot=boot, since=1, version="1")
+        said = bare.model_copy(update={"waiting": waiting, "lost": lost, "held": held})
+        before = self.state
+        self.state, lost_now = on_status(before, said, retained=retained, now=self.now, rules=RULES)
+        notice = hold_begun(before, self.state, self.now)
+        self.told += [notice] if notice else []
         self.losses += [lost_now] if lost_now else []
 
     def event(self, *, boot: int = 1) -> None:
@@ -377,6 +381,52 @@ def test_losses_during_an_absence_are_no_more_than_can_be_kept_and_told(cluster:
         cluster.status("online", boot=boot, lost=2**62 if boot % 2 else 0)
     cluster.wait(RULES.steady_after)
     assert cluster.told[-1].facts.lost == COUNT_LIMIT
+
+
+def test_that_the_budget_holds_events_is_told_once_until_none_was_held(cluster: Cluster) -> None:
+    for held in (0, 3, 50, 9, 0, 0, 7, 8):
+        cluster.wait(60 * MINUTE)
+        cluster.status("online", held=held)
+    assert cluster.reasons == ["EventsHeld", "EventsHeld"]
+    assert [notice.facts.held for notice in cluster.told] == [3, 7]
+
+
+def test_a_cluster_that_holds_events_when_we_first_hear_of_it_is_told() -> None:
+    cluster = Cluster()
+    cluster.status("online", held=3)
+    assert cluster.reasons == ["EventsHeld"]
+
+
+def test_a_will_neither_begins_nor_ends_that_events_are_held(cluster: Cluster) -> None:
+    cluster.status("offline", held=3)
+    assert cluster.told == []
+    cluster.status("online", held=3)
+    cluster.status("offline")
+    cluster.status("online", held=4)
+    assert cluster.reasons == ["EventsHeld"]
+
+
+def test_what_an_older_boot_held_is_of_no_interest(cluster: Cluster) -> None:
+    cluster.status("online", boot=2)
+    cluster.status("online", boot=1, held=3)
+    assert cluster.told == []
+
+
+def test_a_restart_of_the_producer_begins_nothing_anew(cluster: Cluster) -> None:
+    cluster.status("online", held=3)
+    cluster.status("online", boot=2, held=5)
+    assert cluster.reasons == ["EventsHeld"]
+
+
+def test_a_copy_that_the_broker_had_retained_neither_begins_nor_ends_that_events_are_held(
+    cluster: Cluster,
+) -> None:
+    cluster.status("online", held=3, retained=True)
+    assert cluster.told == []
+    cluster.status("online", held=3)
+    cluster.status("online", retained=True)
+    cluster.status("online", held=4)
+    assert cluster.reasons == ["EventsHeld"]
 
 
 def test_a_clock_that_is_set_back_makes_no_time_negative(cluster: Cluster) -> None:

@@ -3,7 +3,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -223,10 +223,10 @@ def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     Store(f"sqlite:///{path}").close()
     connection = sqlite3.connect(path)
-    connection.execute("UPDATE meta SET value = '3'")
+    connection.execute("UPDATE meta SET value = '4'")
     connection.commit()
     connection.close()
-    with pytest.raises(StoreError, match="has schema version 3, and this version of tocsin knows 2"):
+    with pytest.raises(StoreError, match="has schema version 4, and this version of tocsin knows 3"):
         Store(f"sqlite:///{path}")
 
 
@@ -244,7 +244,35 @@ def test_a_database_of_version_1_is_brought_up_to_date_in_place_with_all_that_it
         assert store.positions() == {"edge-1": Position(2, 7)}
         assert store.presences() == []
         store.close()
-    assert rows(tmp_path / "store.db", "SELECT key, value FROM meta") == [("schema_version", "2")]
+    assert rows(tmp_path / "store.db", "SELECT key, value FROM meta") == [("schema_version", "3")]
+
+
+def test_a_database_of_version_2_is_brought_up_to_date_in_place_with_all_that_it_holds(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    away = Presence("edge-1", Link.OFFLINE, Told.ABSENT, epoch, boot=7, drops=1, held=3, lost=2, lost_away=1)
+    Store(url).close()
+    connection = sqlite3.connect(tmp_path / "store.db")
+    connection.executescript(
+        """
+        DROP TABLE presences;
+        CREATE TABLE presences (
+            cluster TEXT NOT NULL PRIMARY KEY, link TEXT NOT NULL, told TEXT NOT NULL, since BIGINT NOT NULL,
+            due_at BIGINT, boot BIGINT NOT NULL, heard_at BIGINT, away_since BIGINT, drops BIGINT NOT NULL,
+            held BIGINT NOT NULL, lost BIGINT NOT NULL, lost_away BIGINT NOT NULL
+        );
+        INSERT INTO presences VALUES ('edge-1', 'offline', 'absent', 0, NULL, 7, NULL, NULL, 1, 3, 2, 1);
+        UPDATE meta SET value = '2';
+        """
+    )
+    connection.close()
+    held = replace(away, over_budget=5)
+    for expected in (away, held):
+        store = Store(url)
+        assert store.presences() == [expected]
+        store.record([], [], positions={}, presences={"edge-1": held}, now=NOW)
+        store.close()
+    assert rows(tmp_path / "store.db", "SELECT key, value FROM meta") == [("schema_version", "3")]
 
 
 def test_what_is_known_about_clusters_outlives_the_process_until_it_is_forgotten(tmp_path: Path) -> None:
@@ -262,6 +290,7 @@ def test_what_is_known_about_clusters_outlives_the_process_until_it_is_forgotten
         held=3,
         lost=2,
         lost_away=1,
+        over_budget=5,
     )
     never = Presence("edge-2", Link.UNSEEN, Told.ABSENT, since=NOW)
     loss = Loss("edge-1", NOW, NOW + MINUTE, in_outbox=2, at_broker=1)

@@ -32,6 +32,14 @@ NOTICES = [name for name, sample in samples().items() if facts_of(sample.event)]
                 "published and never received: 18."
             ),
         ),
+        (
+            "events-held",
+            (
+                "37 so far: the daily budget of its link is nearly or all spent. Until it is reset "
+                "(budget.reset_at), only first occurrences and conditions of nodes come, and with all of it "
+                "spent, nothing. What is held comes after that."
+            ),
+        ),
     ],
 )
 def test_a_notice_reads_as_a_sentence_with_its_times_in_the_zone_of_the_receiver(name: str, said: str) -> None:
