@@ -53,6 +53,11 @@ class Budget:
             self._day, self._spent = database.number("budget_day"), database.number("budget_spent")
 
     @property
+    def is_bounded(self) -> bool:
+        """Whether there is a bound."""
+        return self._bytes_per_day is not None
+
+    @property
     def spent(self) -> int:
         """How many bytes of today's budget are spent; 0 where there is none."""
         return self._spent if self._day == self._today() else 0

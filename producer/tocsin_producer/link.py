@@ -32,7 +32,7 @@ SETTLE_SECONDS: Final = 4.0
 UNSETTLED: Final = 500
 #: So often at most it is taken out of the outbox: many at a time cost less.
 SETTLE_PAUSE_SECONDS: Final = 1.0
-#: So often at most the kernel is asked what a connection has taken.
+#: So often at most the kernel is asked what a connection has taken, unless a budget has to be kept.
 TRAFFIC_PAUSE_SECONDS: Final = 0.5
 #: When the state cannot be written, it is tried again after this time.
 STATE_PAUSE_SECONDS: Final = 10.0
@@ -240,7 +240,7 @@ class Link:
 
     def _count_traffic(self, connection: Connection) -> None:
         """Count what the connection has taken since it was asked last; no bad disk keeps it from being counted."""
-        if self._clock() < self._traffic_due_at:
+        if self._clock() < self._traffic_due_at and not self.budget.is_bounded:
             return
         self._traffic_due_at = self._clock() + TRAFFIC_PAUSE_SECONDS
         traffic = max(self._traffic, connection.traffic())  # one that has just broken off tells nothing any more

@@ -290,3 +290,16 @@ def test_the_agent_imports_neither_pydantic_nor_the_kubernetes_package() -> None
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     loaded = set(json.loads(done.stdout.replace("'", '"')))
     assert not loaded & {"pydantic", "kubernetes", "yaml", "click", "requests", "jinja2"}
+
+
+def test_a_link_whose_budget_is_spent_holds_the_rest_back_and_people_are_told(site: Site) -> None:
+    site.configure_producer(budget={"per_day": "256KiB"})
+    site.start()
+    for number in range(1000):
+        site.api_server.events.put(event(str(number)))
+    until(lambda: "EventsHeld" in [told["reason"] for told in site.recorded()], within_seconds=60)
+    (notice,) = [told for told in site.recorded() if told["reason"] == "EventsHeld"]
+    assert (notice["cluster"], notice["type"]) == (CLUSTER, "Warning")
+    until(lambda: site.published() + site.waiting() == 1000)
+    assert (site.waiting() > 0, site.lost()) == (True, 0)
+    assert site.producer.stop() == 0
