@@ -10,7 +10,7 @@ import sys
 
 from bench.row import Row, report
 
-ROUNDS, SEED = 40, 1
+ROUNDS, SEED = 20, 1
 
 
 def main() -> None:

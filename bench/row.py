@@ -31,8 +31,7 @@ class Row:
 
 def _figure(value: float) -> str:
     """Return a figure with the digits that mean something."""
-    digits = 0 if value == int(value) or abs(value) >= 100 else 1 if abs(value) >= 10 else 3
-    return f"{value:.{digits}f}"
+    return f"{value:.0f}" if value == int(value) or abs(value) >= 100 else f"{value:.3g}"
 
 
 def named(what: str, rows: Iterable[Row]) -> Iterable[Row]:

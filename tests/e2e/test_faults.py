@@ -209,6 +209,7 @@ def test_what_a_killed_broker_had_on_the_way_to_a_frozen_consumer_arrives(site: 
 def test_a_broker_whose_disk_is_full_goes_on_and_writes_down_what_it_has_when_there_is_room(site: Site) -> None:
     start_working(site)
     kept = site.folder / "broker" / "data" / "mosquitto.db"
+    until(kept.exists)  # it has written once before its disk is full
     site.broker.fill_disk()
     make(site, "a")
     until_all_arrived(site, "first", "a")
