@@ -1,8 +1,8 @@
 """Begins the agent as a small process: `python -m tocsin_producer.start DESCRIPTOR`, see `agent`.
 
-What the agent imports imports much that it never uses. These modules are put off: each is loaded when something
-of it is asked for, which spares a tenth of the process until then (`bench/memory.py`). `importlib.util.LazyLoader`
-would do the same, but loads a module already when somebody else imports it.
+What the agent imports imports much that it never uses. These modules are put off: each is loaded when something of
+it is asked for. Without that the process breaks the bounds of `bench/memory.py`. `importlib.util.LazyLoader` would
+do the same, but loads a module already when somebody else imports it.
 """
 
 import importlib
@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any, Final
 
 #: Who imports them, and what for: dataclasses for classes without a docstring; paho for proxies and WebSockets;
-#: urllib.parse for addresses in brackets; email and random for what mails and seeds need.
+#: urllib.parse for addresses in brackets; logging for tracebacks; and we, for recordings and client certificates.
 PUT_OFF: Final = (
     "gzip",
     "hashlib",
