@@ -1,15 +1,11 @@
 """Which receivers an event goes to: a tree that is walked from the top. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tocsin_consumer.settings import MatchSettings, RouteSettings
-from tocsin_consumer.severity import severity
-from tocsin_schemas import topics
+from tocsin_consumer.match import MatchSettings, Texts, match_of, match_texts
+from tocsin_consumer.settings import RouteSettings
 from tocsin_schemas.event import EventPayload
-from tocsin_schemas.matching import Match
-
-Texts = Mapping[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +29,8 @@ class Route:
         self.receivers = inherited if settings.receivers is None else tuple(settings.receivers)
         self.goes_on = settings.continue_
         self.match = settings.match or MatchSettings()
-        self.matches = _match(self.match)
-        self._drops = [_match(drop) for drop in settings.drop]
+        self.matches = match_of(self.match)
+        self._drops = [match_of(drop) for drop in settings.drop]
         self._children = [
             Route(child, inherited=self.receivers, name=f"{name}.routes[{index}]")
             for index, child in enumerate(settings.routes)
@@ -78,24 +74,3 @@ class Route:
                 yield child
                 if not child.goes_on:
                     return
-
-
-def match_texts(event: EventPayload) -> Texts:
-    """Return the fields of `event` under the names that a match knows them by."""
-    return {
-        "cluster": event.cluster,
-        "namespace": event.ns or topics.CLUSTER_SCOPE,
-        "type": event.type,
-        "reason": event.reason,
-        "kind": event.kind,
-        "name": event.name,
-        "component": event.from_,
-        "node": event.node,
-        "message": event.msg,
-        "field": event.field,
-        "severity": severity(event).value,
-    }
-
-
-def _match(settings: MatchSettings) -> Match:
-    return Match(settings.model_dump(exclude_none=True))

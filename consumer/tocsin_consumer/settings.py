@@ -19,10 +19,10 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from tocsin_consumer.labels import Language
+from tocsin_consumer.match import MatchSettings
 from tocsin_consumer.presence import Rules
 from tocsin_consumer.receiver_fields import TimeZone, WebUrl, WebUrlFile, check_one_url, secret_of
 from tocsin_consumer.receiver_settings import ReceiverSettings
-from tocsin_consumer.severity import Severity
 from tocsin_schemas import configuration, logs, topics
 from tocsin_schemas.broker import BrokerSettings
 from tocsin_schemas.configuration import (
@@ -31,13 +31,10 @@ from tocsin_schemas.configuration import (
     Duration,
     Listen,
     Location,
-    PatternField,
     Settings,
     TopicRoot,
 )
-from tocsin_schemas.matching import Pattern, compile_pattern
 
-_TYPES: Final = ("Normal", "Warning")
 _SECOND: Final = timedelta(seconds=1)
 _LATER: Final = "is not done by this version yet; remove the key"
 #: Keys of the design that would do nothing yet: a key that does nothing is never accepted.
@@ -60,40 +57,6 @@ def _check_store(url: str) -> str:
     if unquote(parts.path).strip("/") in ("", ":memory:"):
         raise ValueError("expected the path of a file behind sqlite:///; memory would forget at each restart")
     return url
-
-
-def _one_of(known: tuple[str, ...]) -> AfterValidator:
-    """Return the check that a pattern matches some of `known`, and that each text of a list is one of them."""
-
-    def check(pattern: Pattern) -> Pattern:
-        for part in pattern if isinstance(pattern, list) else [pattern]:
-            if not any(map(compile_pattern(part if part is pattern else [part]), known)):
-                raise ValueError(f"expected what matches {' or '.join(known)}, found {part!r}")
-        return pattern
-
-    return AfterValidator(check)
-
-
-class MatchSettings(Settings):
-    """Fields of an event, all of which have to match: text is an anchored regular expression, a list exact values.
-
-    A field that an event lacks is empty. An object without a namespace, such as a Node, is in `_cluster`, as
-    it is in topics.
-    """
-
-    cluster: PatternField | None = Field(default=None, description="Name of the cluster.")
-    namespace: PatternField | None = Field(default=None, description="Namespace of the involved object.")
-    type: Annotated[PatternField, _one_of(_TYPES)] | None = Field(default=None, description="Normal or Warning.")
-    reason: PatternField | None = Field(default=None, description="Such as BackOff.")
-    kind: PatternField | None = Field(default=None, description="Kind of the involved object, such as Pod.")
-    name: PatternField | None = Field(default=None, description="Name of the involved object.")
-    component: PatternField | None = Field(default=None, description="Who reported it, such as kubelet.")
-    node: PatternField | None = Field(default=None, description="Node that it was reported from or is about.")
-    message: PatternField | None = Field(default=None, description="The whole message.")
-    field: PatternField | None = Field(default=None, description="Part of the object: spec.containers{api}.")
-    severity: Annotated[PatternField, _one_of(tuple(Severity))] | None = Field(
-        default=None, description="critical, warning, info or recovered."
-    )
 
 
 class RouteSettings(Settings):

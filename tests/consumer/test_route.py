@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.consumer.messages import event
-from tocsin_consumer.route import Decision, Route, match_texts
-from tocsin_consumer.settings import MatchSettings, RouteSettings
+from tocsin_consumer.match import MatchSettings, match_texts
+from tocsin_consumer.route import Decision, Route
+from tocsin_consumer.settings import RouteSettings
 
 
 def decide(tree: dict[str, Any], **fields: Any) -> Decision:
@@ -107,6 +108,7 @@ def test_all_fields_of_a_match_have_to_hold() -> None:
         ({"component": "kubelet"}, {"from": "kubelet"}),
         ({"component": ""}, {}),
         ({"node": "pi-3"}, {"node": "pi-3"}),
+        ({"node": "pi-3"}, {"kind": "Node", "name": "pi-3", "node": None}),
         ({"message": ".*container"}, {}),
         ({"field": "spec.containers\\{api\\}"}, {"field": "spec.containers{api}"}),
         ({"severity": "critical"}, {"kind": "Node", "reason": "NodeNotReady", "type": "Normal"}),
