@@ -62,7 +62,7 @@ def summary(settings: ConsumerSettings) -> Iterator[str]:
         yield f"heartbeat   every {duration(settings.heartbeat.every, 'en')}"
     for receiver in settings.receivers:
         yield f"receiver    {receiver.name} ({receiver.kind})"
-    nodes = list(Route(settings.route).nodes())
+    nodes = list(Route(settings.route, single=settings.single).nodes())
     for node in nodes:
         yield f"{node.name:<11}{_match(node)} → {', '.join(node.receivers) or 'dropped'}"
     yield from (f"note        {note}" for note in _notes(settings, nodes))

@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Final
 
 from tocsin_consumer.database import Connection, insert
-from tocsin_consumer.records import DeadPayload, Outcome
+from tocsin_consumer.records import DeadPayload, Outcome, StoredEvent
+from tocsin_consumer.report import Report
 from tocsin_consumer.tables import milliseconds
 
 #: How much of a payload that nobody understands is kept.
@@ -29,13 +30,18 @@ def insert_deliveries(connection: Connection, outcomes: Sequence[Outcome]) -> No
             outcome.reason or "",
             milliseconds(outcome.at),
             outcome.delivery.receiver,
-            outcome.delivery.event_id,
+            *_subject(outcome.delivery.content),
         )
         for outcome in outcomes
     ]
-    insert(connection, "INSERT INTO dead_letters (kind, reason, at, receiver, event)", rows)
+    insert(connection, "INSERT INTO dead_letters (kind, reason, at, receiver, event, incident)", rows)
 
 
 def delete_old(connection: Connection, before: datetime) -> None:
     """Delete those from `before`."""
     connection.execute("DELETE FROM dead_letters WHERE at < ?", (milliseconds(before),))
+
+
+def _subject(content: StoredEvent | Report) -> tuple[int | None, int | None]:
+    """Return the ids of the event and of the incident, one of which there is."""
+    return (None, content.incident) if isinstance(content, Report) else (content.id, None)

@@ -258,8 +258,8 @@ class Worker:
 
     def _bury(self, delivery: Delivery, reason: str) -> Outcome:
         self.counters.dead += 1
-        where = f"cluster {delivery.cluster}, event {one_line(delivery.uid)}"
-        self._dead_letters.error("dead letter: receiver %s: %s: %s", self.name, where, reason)
+        subject = one_line(delivery.subject)
+        self._dead_letters.error("dead letter: receiver %s: %s: %s", self.name, subject, reason)
         return Outcome(delivery, "dead", self._clock(), reason=reason)
 
     def _age(self, delivery: Delivery) -> timedelta:

@@ -1,18 +1,22 @@
 """The table of deliveries: what is due to whom, and what became of it."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from tocsin_consumer import dead_letter_rows
+from tocsin_consumer import dead_letter_rows, incident_rows
 from tocsin_consumer.database import Connection
-from tocsin_consumer.records import Backlog, Delivery, Entry, Outcome
+from tocsin_consumer.dispatch import Cause, Told
+from tocsin_consumer.records import Backlog, Delivery, Entry, Order, Outcome, StoredEvent
+from tocsin_consumer.report import Report, report
 from tocsin_consumer.tables import milliseconds, time_of
 
 #: No delivery is deferred for longer; see retry.py.
 LONGEST_WAIT: Final = timedelta(hours=2)
 
+_IS_DUE: Final = "(due_at <= :now OR created_at > :now OR settled_at > :now OR due_at > :latest)"
 # Of each event, the oldest state that is pending for a receiver. `pending` stands in the text of every statement,
 # so that SQLite sees that the partial index serves.
 _HEADS: Final = """
@@ -26,14 +30,26 @@ WHERE receiver = :receiver AND state = 'pending' AND NOT EXISTS (
 )
 """
 _DUE: Final = f"""
-SELECT deliveries.id, event, cluster, uid, receiver, attempts, created_at, payload, received_at
-{_HEADS} AND (due_at <= :now OR created_at > :now OR settled_at > :now OR due_at > :latest)
-ORDER BY deliveries.id LIMIT :limit
+SELECT deliveries.id, receiver, attempts, created_at, event, cluster, uid, payload, received_at
+{_HEADS} AND {_IS_DUE} ORDER BY deliveries.id LIMIT :limit
 """
-_NEXT_DUE: Final = f"SELECT MIN(due_at) {_HEADS}"
+_PENDING_INCIDENTS: Final = """
+FROM deliveries WHERE receiver = :receiver AND state = 'pending' AND incident IS NOT NULL
+"""
+_DUE_INCIDENT: Final = f"""
+SELECT id, receiver, attempts, created_at, incident, cause
+{_PENDING_INCIDENTS} AND {_IS_DUE} ORDER BY id DESC LIMIT 1
+"""
+_NEXT_DUE: Final = f"""
+SELECT MIN(due_at) FROM (SELECT due_at {_HEADS} UNION ALL SELECT due_at {_PENDING_INCIDENTS})
+"""  # noqa: S608 - made of the texts above
 _INSERT: Final = """
 INSERT INTO deliveries (event, receiver, state, attempts, due_at, created_at)
 SELECT value, :receiver, 'pending', 0, :now, :now FROM json_each(:events) ORDER BY key
+"""
+_INSERT_ORDER: Final = """
+INSERT INTO deliveries (incident, cause, receiver, state, attempts, due_at, created_at)
+VALUES (:incident, :cause, :receiver, 'pending', 0, :now, :now)
 """
 _SET_DELIVERED: Final = """
 UPDATE deliveries SET state = 'delivered', attempts = attempts + 1, settled_at = :now
@@ -44,8 +60,8 @@ UPDATE deliveries SET state = ?, attempts = ?, reason = ?, due_at = ?, settled_a
 """
 _ORPHANED: Final = "state = 'pending' AND receiver NOT IN (SELECT value FROM json_each(:receivers))"
 _BURY: Final = f"""
-INSERT INTO dead_letters (kind, reason, at, receiver, event)
-SELECT 'delivery', :reason, :now, receiver, event FROM deliveries WHERE {_ORPHANED}
+INSERT INTO dead_letters (kind, reason, at, receiver, event, incident)
+SELECT 'delivery', :reason, :now, receiver, event, incident FROM deliveries WHERE {_ORPHANED}
 """  # noqa: S608 - made of the texts above
 _SET_DEAD: Final = f"""
 UPDATE deliveries SET state = 'dead', reason = :reason, settled_at = :now WHERE {_ORPHANED}
@@ -69,8 +85,17 @@ def insert_deliveries(connection: Connection, entries: Sequence[Entry], ids: Seq
         connection.execute(_INSERT, row)
 
 
+def insert_orders(connection: Connection, orders: Sequence[Order], now: datetime) -> None:
+    """Insert the deliveries that incidents call for."""
+    named = [{**asdict(order), "now": milliseconds(now)} for order in orders]
+    connection.executemany(_INSERT_ORDER, named)
+
+
 def due(connection: Connection, receiver: str, now: datetime, *, limit: int) -> list[Delivery]:
-    """Return deliveries that may be tried now, oldest first, and of each event only the oldest state.
+    """Return deliveries that may be tried now: of events, or else of one incident.
+
+    Events come oldest first, and of each only the oldest state. Incidents come newest first, and each as it is
+    now: what waits any longer is told with all that has happened meanwhile.
 
     A state whose predecessor is still pending is not due, so a receiver sees counts rise. What was recorded
     or last tried later than now, or is due later than any wait could explain, shows that the clock was set
@@ -82,7 +107,8 @@ def due(connection: Connection, receiver: str, now: datetime, *, limit: int) -> 
         "latest": milliseconds(now + LONGEST_WAIT),
         "limit": limit,
     }
-    return [_delivery(row) for row in connection.execute(_DUE, named)]
+    events = [_of_event(row) for row in connection.execute(_DUE, named)]
+    return events or [_of_incident(connection, row) for row in connection.execute(_DUE_INCIDENT, named).fetchall()]
 
 
 def next_due_at(connection: Connection, receiver: str) -> datetime | None:
@@ -100,6 +126,7 @@ def settle(connection: Connection, outcomes: Sequence[Outcome]) -> None:
         connection.execute(_SET_DELIVERED, {"ids": ids, "now": milliseconds(delivered[-1].at)})
     connection.executemany(_SET_FAILED, [_failed_row(outcome) for outcome in failed])
     dead_letter_rows.insert_deliveries(connection, [outcome for outcome in failed if outcome.state == "dead"])
+    incident_rows.keep_told(connection, _told(outcome for outcome in outcomes if outcome.state != "pending"))
 
 
 def bury_all_but(connection: Connection, receivers: Collection[str], reason: str, *, now: datetime) -> int:
@@ -126,16 +153,23 @@ def _failed_row(outcome: Outcome) -> tuple[Any, ...]:
     )
 
 
-def _delivery(row: tuple[Any, ...]) -> Delivery:
-    id_, event, cluster, uid, receiver, attempts, created_at, payload, received_at = row
-    return Delivery(
-        id=id_,
-        event_id=event,
-        cluster=cluster,
-        uid=uid,
-        receiver=receiver,
-        attempts=attempts,
-        created_at=time_of(created_at),
-        payload=payload,
-        received_at=time_of(received_at),
-    )
+def _told(settled: Iterable[Outcome]) -> Iterator[tuple[int, str, Told]]:
+    """Yield what receivers were told of incidents; a dead letter counts as told: it is from there, or never."""
+    for outcome in settled:
+        content = outcome.delivery.content
+        if isinstance(content, Report):
+            yield content.incident, outcome.delivery.receiver, content.as_told(outcome.at)
+
+
+def _of_event(row: tuple[Any, ...]) -> Delivery:
+    id_, receiver, attempts, created_at, event, cluster, uid, payload, received_at = row
+    content = StoredEvent(event, payload, time_of(received_at))
+    return Delivery(id_, receiver, attempts, time_of(created_at), f"cluster {cluster}, event {uid}", content)
+
+
+def _of_incident(connection: Connection, row: tuple[Any, ...]) -> Delivery:
+    id_, receiver, attempts, created_at, incident, cause = row
+    (found,) = incident_rows.find(connection, [incident])
+    told = incident_rows.recall(connection, [incident]).told.get(incident, {}).get(receiver)
+    content = report(found, told, Cause(cause))
+    return Delivery(id_, receiver, attempts, time_of(created_at), f"incident {incident}", content)

@@ -1,7 +1,7 @@
 """How routes, silences and inhibition name events: fields, and what they have to match. Pure."""
 
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -13,6 +13,11 @@ from tocsin_schemas.matching import Match, Pattern, compile_pattern
 
 #: The fields of an event by the names that a match knows them by; what an event lacks is None or empty.
 Texts = Mapping[str, str | None]
+
+#: The names of the fields.
+MatchField = Literal[
+    "cluster", "namespace", "type", "reason", "kind", "name", "component", "node", "message", "field", "severity"
+]
 
 _TYPES: Final = ("Normal", "Warning")
 _NODE: Final = "Node"

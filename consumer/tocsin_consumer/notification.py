@@ -3,15 +3,18 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from tocsin_consumer.report import Report
 from tocsin_schemas.event import EventPayload
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One state of one event, and when the consumer received it (aware UTC)."""
+    """One state of one event, and when the consumer received it (aware UTC); or an incident that it stands for."""
 
     event: EventPayload
     received_at: datetime
+    #: None where the event is told as it came.
+    report: Report | None = None
 
     @property
     def delay(self) -> timedelta:

@@ -9,14 +9,16 @@ from datetime import datetime
 from types import MappingProxyType
 
 from tocsin_consumer import sequence
+from tocsin_consumer.board import Board
 from tocsin_consumer.clock import Clock, utc_now
 from tocsin_consumer.decode import Rejection, Said, decode
 from tocsin_consumer.inbox import Arrival
 from tocsin_consumer.inert import one_line
 from tocsin_consumer.intake import Uplink
+from tocsin_consumer.mute import Mutes
 from tocsin_consumer.notice import Notice
 from tocsin_consumer.presence import Rules
-from tocsin_consumer.records import DeadPayload, Entry, Key
+from tocsin_consumer.records import DeadPayload, Entry, IncidentChanges, Key
 from tocsin_consumer.roster import Changes, Roster
 from tocsin_consumer.route import Route
 from tocsin_consumer.sequence import Position
@@ -44,7 +46,11 @@ class Counters:
     #: New states of events; of them, those that no route takes to a receiver.
     events: int = 0
     dropped: int = 0
+    #: Deliveries of single events; and notifications of incidents, which tell of any number of them.
     deliveries: int = 0
+    notifications: int = 0
+    #: Recoveries of what no incident knows, which tell nobody anything.
+    needless: int = 0
     #: What was told about clusters; beside the events, and not among them.
     notices: int = 0
 
@@ -60,6 +66,16 @@ class Counters:
 Arrived = tuple[Arrival, EventPayload]
 
 
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A state of an event that is new, and how many occurrences are."""
+
+    event: EventPayload
+    payload: bytes
+    received_at: datetime
+    occurred: int
+
+
 class Pipeline:
     """Takes messages from the broker to deliveries in the store.
 
@@ -67,6 +83,7 @@ class Pipeline:
         root: the topics' root.
         route: the top of the routing tree.
         rules: when a cluster is told to be gone, and to be back.
+        mutes: what keeps incidents from being told.
         store: where it ends.
         notify: called with the names of receivers that have something new to deliver.
         clock: the time, aware.
@@ -79,6 +96,7 @@ class Pipeline:
         route: Route,
         *,
         rules: Rules,
+        mutes: Mutes,
         store: Store,
         notify: Callable[[Collection[str]], None],
         clock: Clock = utc_now,
@@ -86,6 +104,14 @@ class Pipeline:
     ) -> None:
         self.counters = Counters()
         self.roster = Roster(rules, store.presences(), store.losses(), now=clock(), monotonic=monotonic)
+        self.board = Board(
+            route,
+            store.live_incidents(),
+            next_id=store.next_incident(),
+            mutes=mutes,
+            now=clock(),
+            monotonic=monotonic,
+        )
         self._root = root
         self._route = route
         self._store = store
@@ -107,9 +133,6 @@ class Pipeline:
         moved, missing = sequence.advance(self._positions, (event for _, event in events))
         fresh, repeats, stale = dedupe(events, self._store.highest_counts({_key(event) for _, event in events}))
         changes = self.roster.hear(said, missing, now=self._clock())
-        entries = [
-            self._route_event(event, arrival.message.payload, arrival.received_at) for arrival, event in fresh
-        ]
         counted = Counters(
             seen=len(arrivals),
             statuses=len(said) - len(events),
@@ -117,10 +140,9 @@ class Pipeline:
             repeats=repeats,
             stale=stale,
             missing=sum(missing.values()),
-            events=len(entries),
-            dropped=sum(not entry.receivers for entry in entries),
+            events=len(fresh),
         )
-        self._keep(changes, counted, entries=entries, dead=dead, moved=moved)
+        self._keep(changes, counted, fresh=fresh, dead=dead, moved=moved)
         for cluster, count in missing.items():
             _log.warning("cluster %s: %d of the events that it published have not come", cluster, count)
 
@@ -130,9 +152,11 @@ class Pipeline:
         Raises:
             StoreError: nothing is decided yet; it may be tried again.
         """
-        changes = self.roster.elapse(uplink, self._clock())
-        if changes:
-            self._keep(changes, Counters())
+        now = self._clock()
+        changes, incidents = self.roster.elapse(uplink, now), IncidentChanges()
+        self.board.elapse(incidents, self._store.recall, lambda name: self.roster.heard_since(name, now), now=now)
+        if changes or incidents:
+            self._keep(changes, Counters(), incidents=incidents)
 
     def expect(self, clusters: Collection[str]) -> None:
         """Watch out for `clusters`, and no longer for others that were never seen.
@@ -157,37 +181,59 @@ class Pipeline:
         changes: Changes,
         counted: Counters,
         *,
-        entries: Sequence[Entry] = (),
+        fresh: Sequence[Fresh] = (),
         dead: Sequence[DeadPayload] = (),
         moved: Mapping[str, Position] = MappingProxyType({}),
+        incidents: IncidentChanges | None = None,
     ) -> None:
-        """Commit it all at once; only then is it told, counted, and the starting point of what comes next."""
+        """Route and group what is to be told, and commit it all at once.
+
+        Only then is it told, counted, and the starting point of what comes next.
+        """
         now = self._clock()
-        notices = [self._route_notice(notice) for notice in changes.notices]
-        entries = [*entries, *notices]
+        notices = [_of_notice(notice) for notice in changes.notices]
+        incidents = incidents or IncidentChanges()
+        entries = [self._sort(one, incidents, now) for one in (*fresh, *notices)]
         self._store.record(
-            entries, dead, positions=moved, presences=changes.presences, losses=changes.losses, now=now
+            entries,
+            dead,
+            positions=moved,
+            presences=changes.presences,
+            losses=changes.losses,
+            incidents=incidents,
+            now=now,
         )
         self._positions = sequence.merge(self._positions, moved)
         self.roster.keep(changes, now)
+        self.board.keep(incidents, now)
         self._tell(dead, notices)
         self.counters.add(counted)
-        deliveries = sum(len(entry.receivers) for entry in entries)
-        self.counters.add(Counters(deliveries=deliveries, notices=len(notices)))
-        self._notify({receiver for entry in entries for receiver in entry.receivers})
+        self.counters.add(
+            Counters(
+                dropped=sum(not entry.is_wanted for entry in entries[: len(fresh)]),
+                deliveries=sum(len(entry.receivers) for entry in entries),
+                notifications=len(incidents.orders),
+                needless=incidents.needless,
+                notices=len(notices),
+            )
+        )
+        self._notify(
+            {receiver for entry in entries for receiver in entry.receivers}
+            | {order.receiver for order in incidents.orders}
+        )
+
+    def _sort(self, fresh: Fresh, incidents: IncidentChanges, now: datetime) -> Entry:
+        """Let one state go where the routes say: to receivers by itself, and into incidents."""
+        decision = self._route.decide(fresh.event)
+        self.board.take(incidents, fresh.event, fresh.occurred, decision.taken, now=now)
+        return Entry(
+            fresh.event, fresh.payload, fresh.received_at, decision.single, is_wanted=bool(decision.receivers)
+        )
 
     def _decode(self, arrival: Arrival) -> Said | Rejection:
         return decode(arrival.message.topic, arrival.message.payload, root=self._root)
 
-    def _route_event(self, event: EventPayload, payload: bytes, received_at: datetime) -> Entry:
-        return Entry(event, payload, received_at, self._route.decide(event).receivers)
-
-    def _route_notice(self, notice: Notice) -> Entry:
-        event = event_of(notice, uid=str(uuid.uuid4()))
-        payload = event.model_dump_json(by_alias=True, exclude_none=True).encode()
-        return self._route_event(event, payload, notice.at)
-
-    def _tell(self, dead: Iterable[DeadPayload], notices: Iterable[Entry]) -> None:
+    def _tell(self, dead: Iterable[DeadPayload], notices: Iterable[Fresh]) -> None:
         for letter in dead:
             self._dead_letters.error("dead letter: %s: %s", one_line(letter.topic[:200]), letter.reason)
         for notice in notices:
@@ -195,7 +241,7 @@ class Pipeline:
             log("cluster %s: %s: %s", notice.event.cluster, notice.event.reason, notice.event.msg)
 
 
-def dedupe(events: Iterable[Arrived], known: Mapping[Key, int]) -> tuple[list[Arrived], int, int]:
+def dedupe(events: Iterable[Arrived], known: Mapping[Key, int]) -> tuple[list[Fresh], int, int]:
     """Return the events whose count is higher than any before, and how many repeat one or are older.
 
     `known` holds the highest count of each (cluster, uid) before these. What is older than a known state says
@@ -208,12 +254,17 @@ def dedupe(events: Iterable[Arrived], known: Mapping[Key, int]) -> tuple[list[Ar
         before = highest.get(_key(event), 0)
         if event.count > before:
             highest[_key(event)] = event.count
-            fresh.append((arrival, event))
+            fresh.append(Fresh(event, arrival.message.payload, arrival.received_at, event.count - before))
         elif event.count == before:
             repeats += 1
         else:
             stale += 1
     return fresh, repeats, stale
+
+
+def _of_notice(notice: Notice) -> Fresh:
+    event = event_of(notice, uid=str(uuid.uuid4()))
+    return Fresh(event, event.model_dump_json(by_alias=True, exclude_none=True).encode(), notice.at, 1)
 
 
 def _key(event: EventPayload) -> Key:

@@ -144,6 +144,7 @@ _CONNECTING: Final = timedelta(seconds=30)
 _SLACK: Final = timedelta(minutes=1)
 #: The kinds of receivers; each is a key of a receiver, and of the table in receivers/.
 KINDS: Final = ("stdout", "file", "webhook", "feishu")
+_LOGS: Final = frozenset({"stdout", "file"})
 
 
 class ReceiverSettings(Settings):
@@ -163,6 +164,11 @@ class ReceiverSettings(Settings):
         description="After this an undelivered notification becomes a dead letter.",
     )
     rate_limit: RateLimitSettings | None = None
+    grouped: bool | None = Field(
+        default=None,
+        description="Whether it is told of incidents, or of each event as it comes; default: false for stdout and "
+        "file, true for all others.",
+    )
     stdout: StdoutSettings | None = None
     file: FileSettings | None = None
     webhook: WebhookSettings | None = None
@@ -188,6 +194,11 @@ class ReceiverSettings(Settings):
         """
         timeout = getattr(getattr(self, self.kind), "timeout", timedelta())
         return 4 * (2 * timeout + _CONNECTING) + _SLACK
+
+    @property
+    def is_grouped(self) -> bool:
+        """Whether it is told of incidents: people are, logs are not."""
+        return self.kind not in _LOGS if self.grouped is None else self.grouped
 
     @property
     def kind(self) -> str:

@@ -1,17 +1,25 @@
 """What goes into the store and comes out of it."""
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
 from pydantic import ValidationError
 
+from tocsin_consumer.dispatch import Cause, Told
 from tocsin_consumer.errors import PermanentError
+from tocsin_consumer.incident import Incident, Problem, ProblemKey
 from tocsin_consumer.notification import Notification
+from tocsin_consumer.report import Report
 from tocsin_schemas.event import EventPayload
 
 #: Cluster and uid: what all states of an event have in common.
 Key = tuple[str, str]
+#: The key of a route and what events have in common: no two live incidents have the same.
+Group = tuple[str, tuple[tuple[str, str], ...]]
+#: A problem of an incident, unlike all others.
+Standing = tuple[int, ProblemKey]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +29,10 @@ class Entry:
     event: EventPayload
     payload: bytes
     received_at: datetime
+    #: Those who are told of each event as it comes.
     receivers: tuple[str, ...]
+    #: Whether anybody is told of it, in whatever way.
+    is_wanted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +46,60 @@ class DeadPayload:
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """Tell a receiver about an incident."""
+
+    incident: int
+    receiver: str
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the store knows about the telling of some incidents."""
+
+    #: Incident → receiver → what it was told last.
+    told: Mapping[int, Mapping[str, Told]]
+    #: Incident → the receivers for whom a notification is under way.
+    pending: Mapping[int, Collection[str]]
+
+
+@dataclass(slots=True)
+class IncidentChanges:
+    """What is new about incidents, to be kept as a whole."""
+
+    incidents: dict[int, Incident] = field(default_factory=dict)
+    #: The groups of those that were opened.
+    opened: dict[Group, int] = field(default_factory=dict)
+    #: The problems that have changed.
+    problems: dict[Standing, Problem] = field(default_factory=dict)
+    orders: list[Order] = field(default_factory=list)
+    #: Recoveries of what nobody knows.
+    needless: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.incidents)
+
+    def put(self, before: Incident | None, after: Incident) -> None:
+        """Note that `after` has come of `before`."""
+        known = before.problems if before else {}
+        self.incidents[after.id] = after
+        self.problems.update(
+            ((after.id, key), problem) for key, problem in after.problems.items() if known.get(key) is not problem
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
-    """An event that a receiver has not been told about yet."""
+    """An event, or an incident as it is now, that a receiver has not been told about yet."""
 
     id: int
-    event_id: int
-    cluster: str
-    uid: str
     receiver: str
     attempts: int
     created_at: datetime
-    payload: bytes
-    received_at: datetime
+    #: What it is about, in a few words for a log: the cluster and the event, or the incident.
+    subject: str
+    content: "StoredEvent | Report"
 
     @property
     def notification(self) -> Notification:
@@ -55,10 +108,21 @@ class Delivery:
         Raises:
             PermanentError: the payload that is stored was damaged, or is none that this version reads.
         """
+        if isinstance(self.content, Report):
+            return Notification(self.content.event, self.content.received_at, self.content)
         try:
-            return Notification(EventPayload.model_validate_json(self.payload), self.received_at)
+            return Notification(EventPayload.model_validate_json(self.content.payload), self.content.received_at)
         except ValidationError as error:
             raise PermanentError("what the store holds of it cannot be read") from error
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """One state of an event as it stands in the store."""
+
+    id: int
+    payload: bytes
+    received_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,7 @@ forgotten, whenever the process ends.
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
@@ -20,7 +19,7 @@ from tocsin_consumer.losses import Loss
 from tocsin_consumer.notice import Notice
 from tocsin_consumer.presence import Link, Presence, Rules, Told
 from tocsin_consumer.sequence import CLUSTER_LIMIT
-from tocsin_consumer.timers import Timers
+from tocsin_consumer.timers import Timers, alone_with_its_failure
 from tocsin_schemas.event import EventPayload
 from tocsin_schemas.status import StatusPayload
 
@@ -117,7 +116,7 @@ class Roster:
         changes = Changes()
         seconds = self._monotonic()
         for cluster in self._loss_timers.over(seconds, limit=DECISION_LIMIT):
-            with _alone_with_its_failure(cluster, self._loss_timers):
+            with alone_with_its_failure(f"cluster {cluster}", self._loss_timers, cluster):
                 changes.losses[cluster], notice = losses.wait_over(self._losses[cluster], now)
                 changes.notices += [notice] if notice else []
         if uplink is not None:
@@ -136,6 +135,13 @@ class Roster:
         for cluster, loss in changes.losses.items():
             self._arm(self._loss_timers, cluster, before=self._losses.get(cluster), after=loss, now=now)
             _put(self._losses, cluster, loss)
+
+    def heard_since(self, cluster: str, now: datetime) -> datetime | None:
+        """Return since when we would hear of `cluster` what there is to hear; None if we do not."""
+        known = self._presences.get(cluster)
+        if self._uplink is None or known is None or known.link != Link.ONLINE:
+            return None
+        return max(known.since, now - timedelta(seconds=self._monotonic() - self._uplink.since))
 
     def states(self) -> dict[str, int]:
         """Return how many clusters are in which state."""
@@ -203,7 +209,7 @@ class Roster:
         for cluster in self._presence_timers.over(seconds, limit=DECISION_LIMIT):
             if cluster in changes.presences:
                 continue
-            with _alone_with_its_failure(cluster, self._presence_timers):
+            with alone_with_its_failure(f"cluster {cluster}", self._presence_timers, cluster):
                 before = self._presences[cluster]
                 changes.presences[cluster], notice = presence.wait_over(before, now, self._rules)
                 changes.notices += [notice] if notice else []
@@ -217,16 +223,6 @@ class Roster:
         elif before is None or before.due_at != after.due_at:
             wait = min(max(after.due_at - now, timedelta()), self._longest_wait)
             timers.set(cluster, self._monotonic() + wait.total_seconds())
-
-
-@contextmanager
-def _alone_with_its_failure(cluster: str, timers: Timers) -> Iterator[None]:
-    """Let what fails with one cluster hold up no other: it is told once, and waited for no longer."""
-    try:
-        yield
-    except Exception:  # noqa: BLE001 - whatever is wrong with one cluster is its own failure
-        _log.exception("cluster %s: what is due cannot be decided", cluster)
-        timers.cancel(cluster)
 
 
 def _latest(changed: Mapping[str, _Kept | None], kept: Mapping[str, _Kept], cluster: str) -> _Kept | None:

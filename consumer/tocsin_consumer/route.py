@@ -1,19 +1,46 @@
 """Which receivers an event goes to: a tree that is walked from the top. Pure."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
+from tocsin_consumer.dispatch import Timing
 from tocsin_consumer.match import MatchSettings, Texts, match_of, match_texts
-from tocsin_consumer.settings import RouteSettings
+from tocsin_consumer.settings import GROUP_BY, RouteSettings
 from tocsin_schemas.event import EventPayload
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """Where one event goes: its receivers, each once, and the nodes of the tree that said so."""
+class Taken:
+    """A node of the tree that takes an event, and whom it tells: each receiver is told by one node only."""
 
-    receivers: tuple[str, ...]
-    routes: tuple[str, ...]
+    route: "Route"
+    #: Receivers that are told of incidents.
+    grouped: tuple[str, ...]
+    #: Receivers that are told of each event as it comes.
+    single: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Where one event goes: the nodes of the tree that take it, in their order."""
+
+    taken: tuple[Taken, ...]
+
+    @property
+    def receivers(self) -> tuple[str, ...]:
+        """All who are told, each once."""
+        return tuple(name for node in self.taken for name in (*node.grouped, *node.single))
+
+    @property
+    def routes(self) -> tuple[str, ...]:
+        """The names of the nodes."""
+        return tuple(node.route.name for node in self.taken)
+
+    @property
+    def single(self) -> tuple[str, ...]:
+        """Those who are told of each event as it comes."""
+        return tuple(name for node in self.taken for name in node.single)
 
 
 class Route:
@@ -22,25 +49,54 @@ class Route:
     A node takes the events that match it. Of its children, the first that matches takes the event, and those
     behind it are asked only if it says `continue`; if none does, the node's own receivers are told. What a
     node drops goes to none of its receivers and children.
+
+    Args:
+        settings: the node as it is configured.
+        single: names of the receivers that are told of each event as it comes, and not of incidents.
+        above: the node above, from which it has what its settings do not say.
+        position: which of the nodes below that one it is.
     """
 
-    def __init__(self, settings: RouteSettings, *, inherited: tuple[str, ...] = (), name: str = "route") -> None:
-        self.name = name
-        self.receivers = inherited if settings.receivers is None else tuple(settings.receivers)
+    def __init__(
+        self,
+        settings: RouteSettings,
+        *,
+        single: Collection[str] = (),
+        above: "Route | None" = None,
+        position: int = 0,
+    ) -> None:
+        self.name: str = f"{above.name}.routes[{position}]" if above else "route"
+        self.key: str = _key(settings, above)
+        self.receivers: tuple[str, ...] = (
+            (above.receivers if above else ()) if settings.receivers is None else tuple(settings.receivers)
+        )
+        self.group_by: tuple[str, ...] = _group_by(settings, above)
+        self.timing: Timing = settings.timing(above.timing if above else Timing())
         self.goes_on = settings.continue_
         self.match = settings.match or MatchSettings()
         self.matches = match_of(self.match)
         self._drops = [match_of(drop) for drop in settings.drop]
+        self._single = frozenset(single)
+        #: Receivers that are told of incidents.
+        self.grouped = tuple(name for name in self.receivers if name not in self._single)
         self._children = [
-            Route(child, inherited=self.receivers, name=f"{name}.routes[{index}]")
-            for index, child in enumerate(settings.routes)
+            Route(child, single=single, above=self, position=index) for index, child in enumerate(settings.routes)
         ]
 
     def decide(self, event: EventPayload) -> Decision:
         """Return where `event` goes."""
-        taken = list(self._take(match_texts(event)))
-        receivers = dict.fromkeys(receiver for _, told in taken for receiver in told)
-        return Decision(tuple(receivers), tuple(name for name, _ in taken))
+        return Decision(tuple(self._told_once(self._take(match_texts(event)))))
+
+    def _told_once(self, nodes: Iterable[tuple["Route", tuple[str, ...]]]) -> Iterator[Taken]:
+        known: set[str] = set()
+        for node, receivers in nodes:
+            news = [name for name in receivers if name not in known]
+            known.update(news)
+            yield Taken(
+                node,
+                tuple(name for name in news if name not in self._single),
+                tuple(name for name in news if name in self._single),
+            )
 
     def nodes(self) -> Iterator["Route"]:
         """Yield every node, each before those below it."""
@@ -57,14 +113,14 @@ class Route:
             elif child.match == MatchSettings() and not child.goes_on:
                 taker = child
 
-    def _take(self, texts: Texts) -> Iterator[tuple[str, tuple[str, ...]]]:
+    def _take(self, texts: Texts) -> Iterator[tuple["Route", tuple[str, ...]]]:
         """Yield the nodes that take an event which matches this one, and whom they tell."""
         if any(drop(texts) for drop in self._drops):
-            yield self.name, ()
+            yield self, ()
             return
         children = list(self._matching_children(texts))
         if not children:
-            yield self.name, self.receivers
+            yield self, self.receivers
         for child in children:
             yield from child._take(texts)  # noqa: SLF001 - a node of the same tree
 
@@ -74,3 +130,18 @@ class Route:
                 yield child
                 if not child.goes_on:
                     return
+
+
+def _group_by(settings: RouteSettings, above: Route | None) -> tuple[str, ...]:
+    if settings.group_by is not None:
+        return tuple(settings.group_by)
+    return above.group_by if above else GROUP_BY
+
+
+def _key(settings: RouteSettings, above: Route | None) -> str:
+    """Return what a node is known by in the store: what it matches, and not where it stands among others.
+
+    So an incident stays with its node when others are added before it.
+    """
+    match = settings.match.model_dump(exclude_none=True) if settings.match else {}
+    return (above.key if above else "") + "/" + json.dumps(match, sort_keys=True, ensure_ascii=False)

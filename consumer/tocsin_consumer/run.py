@@ -16,6 +16,7 @@ from tocsin_consumer.inbox import MESSAGE_LIMIT, Arrival, Inbox
 from tocsin_consumer.intake import Intake
 from tocsin_consumer.job import Job, end
 from tocsin_consumer.metrics import Metrics, Sources
+from tocsin_consumer.mute import Mutes
 from tocsin_consumer.pipeline import Pipeline
 from tocsin_consumer.receiver_settings import ReceiverSettings
 from tocsin_consumer.route import Route
@@ -63,8 +64,9 @@ class Consumer:
         )
         self.pipeline = Pipeline(
             settings.topic_root,
-            Route(settings.route),
+            Route(settings.route, single=settings.single),
             rules=settings.presence.rules,
+            mutes=Mutes(),
             store=self._store,
             notify=self._wake_workers,
             clock=clock,

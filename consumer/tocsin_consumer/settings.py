@@ -1,6 +1,7 @@
 """The consumer's configuration file."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
@@ -18,8 +19,9 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from tocsin_consumer.dispatch import Timing
 from tocsin_consumer.labels import Language
-from tocsin_consumer.match import MatchSettings
+from tocsin_consumer.match import MatchField, MatchSettings
 from tocsin_consumer.presence import Rules
 from tocsin_consumer.receiver_fields import TimeZone, WebUrl, WebUrlFile, check_one_url, secret_of
 from tocsin_consumer.receiver_settings import ReceiverSettings
@@ -36,12 +38,14 @@ from tocsin_schemas.configuration import (
 )
 
 _SECOND: Final = timedelta(seconds=1)
+_DAY: Final = timedelta(days=1)
+#: What the events of one incident have in common, where nothing else is said.
+GROUP_BY: Final = ("cluster", "namespace", "reason")
 _LATER: Final = "is not done by this version yet; remove the key"
 #: Keys of the design that would do nothing yet: a key that does nothing is never accepted.
 _PLANNED: Final = {
     "inhibit": f"inhibition {_LATER}",
     "silences": f"silencing {_LATER}",
-    **dict.fromkeys(("group_by", "group_wait", "group_interval", "repeat_interval"), f"grouping {_LATER}"),
 }
 
 
@@ -60,7 +64,10 @@ def _check_store(url: str) -> str:
 
 
 class RouteSettings(Settings):
-    """A node of the routing tree; what it does not say, it has from the node above."""
+    """A node of the routing tree; what it does not say, it has from the node above.
+
+    Events that a node takes and that have the same values in the fields of `group_by` are one incident.
+    """
 
     receivers: list[str] | None = Field(default=None, description="Whom to tell; an empty list drops.")
     match: MatchSettings | None = Field(default=None, description="Which events it takes; by default all.")
@@ -69,6 +76,46 @@ class RouteSettings(Settings):
     continue_: bool = Field(
         default=False, alias="continue", description="Whether the routes behind this one are asked as well."
     )
+    group_by: list[MatchField] | None = Field(
+        default=None,
+        description=f"What the events of one incident have in common; default: {', '.join(GROUP_BY)}.",
+    )
+    group_wait: Duration | None = Field(
+        default=None,
+        le=_DAY,
+        description="How long after its first event an incident is told; default: 10s.",
+    )
+    group_interval: Duration | None = Field(
+        default=None,
+        ge=_SECOND,
+        le=_DAY,
+        description="How long after that, at the earliest, what is new in it is told; default: 5m.",
+    )
+    repeat_interval: Duration | None = Field(
+        default=None,
+        ge=_SECOND,
+        le=timedelta(days=7),
+        description="How often it is told again while it goes on without news; default: 4h.",
+    )
+    quiet_after: Duration | None = Field(
+        default=None,
+        ge=timedelta(minutes=1),
+        le=timedelta(days=7),
+        description="After how long without an event a problem whose end nobody says is over; default: 1h.",
+    )
+    send_recovered: bool | None = Field(
+        default=None, description="Whether it is told that a problem is over which was told; default: true."
+    )
+    send_quiet: bool | None = Field(
+        default=None, description="Whether it is told that nothing more is heard of one; default: false."
+    )
+
+    def timing(self, above: Timing) -> Timing:
+        """Return when to tell what: as in `above`, but for what is said here."""
+        return replace(
+            above,
+            **{option.name: said for option in fields(Timing) if (said := getattr(self, option.name)) is not None},
+        )
 
 
 class LogSettings(Settings):
@@ -173,6 +220,11 @@ class ConsumerSettings(Settings):
     def client_id(self) -> str:
         """Our name at the broker: where nothing is given, it is made from the account."""
         return self.broker.client_id or f"tocsin-consumer-{self.broker.username}"
+
+    @property
+    def single(self) -> tuple[str, ...]:
+        """The receivers that are told of each event as it comes, and not of incidents."""
+        return tuple(receiver.name for receiver in self.receivers if not receiver.is_grouped)
 
     @field_validator("broker")
     @classmethod

@@ -5,11 +5,19 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
-from tocsin_consumer import cluster_rows, dead_letter_rows, delivery_rows, event_rows, tables
+from tocsin_consumer import (
+    cluster_rows,
+    dead_letter_rows,
+    delivery_rows,
+    event_rows,
+    incident_rows,
+    tables,
+)
 from tocsin_consumer.database import Database
+from tocsin_consumer.incident import Incident
 from tocsin_consumer.losses import Loss
 from tocsin_consumer.presence import Presence
-from tocsin_consumer.records import Backlog, DeadPayload, Delivery, Entry, Key, Outcome
+from tocsin_consumer.records import Backlog, DeadPayload, Delivery, Entry, IncidentChanges, Key, Outcome, Record
 from tocsin_consumer.sequence import Position
 
 #: How long a look from outside waits for those who are at the database.
@@ -71,6 +79,21 @@ class Store:
         with self._database.transaction() as connection:
             return cluster_rows.losses(connection)
 
+    def live_incidents(self) -> list[Incident]:
+        """Return the incidents that are not closed."""
+        with self._database.transaction() as connection:
+            return incident_rows.live(connection)
+
+    def next_incident(self) -> int:
+        """Return the id that the next incident has."""
+        with self._database.transaction() as connection:
+            return incident_rows.next_id(connection)
+
+    def recall(self, incidents: Collection[int]) -> Record:
+        """Return what receivers were told about some incidents, and for whom a notification is under way."""
+        with self._database.transaction() as connection:
+            return incident_rows.recall(connection, incidents)
+
     def record(
         self,
         entries: Sequence[Entry],
@@ -79,6 +102,7 @@ class Store:
         positions: Mapping[str, Position],
         presences: Mapping[str, Presence | None] = MappingProxyType({}),
         losses: Mapping[str, Loss | None] = MappingProxyType({}),
+        incidents: IncidentChanges | None = None,
         now: datetime,
     ) -> None:
         """Keep all of this or nothing of it.
@@ -89,6 +113,7 @@ class Store:
             positions: how far the producers of some clusters have come.
             presences: what is known about some clusters; nothing more about those that are None.
             losses: what was lost of some clusters; nothing that is to be told of those that are None.
+            incidents: what is new about incidents, with the deliveries that they call for.
             now: when the deliveries begin to age.
         """
         with self._database.transaction() as connection:
@@ -98,9 +123,12 @@ class Store:
             cluster_rows.keep_positions(connection, positions)
             cluster_rows.keep_presences(connection, presences)
             cluster_rows.keep_losses(connection, losses)
+            if incidents:
+                incident_rows.keep(connection, incidents)
+                delivery_rows.insert_orders(connection, incidents.orders, now)
 
     def due(self, receiver: str, now: datetime, *, limit: int) -> list[Delivery]:
-        """Return deliveries that may be tried now, oldest first, and of each event only the oldest state."""
+        """Return deliveries that may be tried now: of events, or else of one incident as it is now."""
         with self._database.transaction() as connection:
             return delivery_rows.due(connection, receiver, now, limit=limit)
 
@@ -126,6 +154,7 @@ class Store:
         """
         with self._database.transaction() as connection:
             dead_letter_rows.delete_old(connection, before)
+            incident_rows.delete_old(connection, before, limit=limit)
             return event_rows.delete_old(connection, before, limit=limit)
 
     def backlog(self) -> dict[str, Backlog]:

@@ -6,9 +6,10 @@ from typing import Final
 from tocsin_consumer.database import Connection
 from tocsin_consumer.errors import StoreError
 
-SCHEMA_VERSION: Final = 3
-#: Version 2 has more tables than version 1, and version 3 a column more than version 2; nothing else has changed.
-_KNOWN_VERSIONS: Final = ("1", "2", "3")
+SCHEMA_VERSION: Final = 4
+#: Version 2 has more tables than version 1, version 3 a column more than version 2, and version 4 incidents, to
+#: which deliveries and dead letters can belong; nothing else has changed.
+_KNOWN_VERSIONS: Final = ("1", "2", "3", "4")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -27,11 +28,63 @@ _SCHEMA: Final = (
     )
     """,
     "CREATE INDEX IF NOT EXISTS ix_events_received_at ON events (received_at)",
+    # incident.Incident and incident.Problem, since version 4; `event` is a payload, `objects` an object of JSON.
+    """
+    CREATE TABLE IF NOT EXISTS incidents (
+        id INTEGER NOT NULL PRIMARY KEY,
+        route TEXT NOT NULL,
+        grouped TEXT NOT NULL,
+        opened_at BIGINT NOT NULL,
+        receivers TEXT NOT NULL,
+        revision BIGINT NOT NULL,
+        occurrences BIGINT NOT NULL,
+        beyond BIGINT NOT NULL,
+        due_at BIGINT,
+        closed_at BIGINT
+    )
+    """,
+    "CREATE INDEX IF NOT EXISTS live ON incidents (id) WHERE closed_at IS NULL",
+    """
+    CREATE TABLE IF NOT EXISTS problems (
+        incident INTEGER NOT NULL REFERENCES incidents (id),
+        cluster TEXT NOT NULL,
+        namespace TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        event BLOB NOT NULL,
+        heard_at BIGINT NOT NULL,
+        began_at BIGINT NOT NULL,
+        objects TEXT NOT NULL,
+        has_more INTEGER NOT NULL,
+        occurrences BIGINT NOT NULL,
+        revision BIGINT NOT NULL,
+        news_at BIGINT NOT NULL,
+        ended TEXT,
+        is_told INTEGER NOT NULL,
+        muted_by TEXT,
+        PRIMARY KEY (incident, cluster, namespace, kind, owner, reason)
+    ) WITHOUT ROWID
+    """,
+    # dispatch.Told
+    """
+    CREATE TABLE IF NOT EXISTS told (
+        incident INTEGER NOT NULL REFERENCES incidents (id),
+        receiver TEXT NOT NULL,
+        at BIGINT NOT NULL,
+        revision BIGINT NOT NULL,
+        occurrences BIGINT NOT NULL,
+        PRIMARY KEY (incident, receiver)
+    ) WITHOUT ROWID
+    """,
+    # Of an event or, since version 4, of an incident as it is when it is delivered.
     # settled_at: when the last try was, whatever became of it.
     """
     CREATE TABLE IF NOT EXISTS deliveries (
         id INTEGER NOT NULL PRIMARY KEY,
-        event INTEGER NOT NULL REFERENCES events (id),
+        event INTEGER REFERENCES events (id),
+        incident INTEGER REFERENCES incidents (id),
+        cause TEXT,
         receiver TEXT NOT NULL,
         state TEXT NOT NULL,
         attempts INTEGER NOT NULL,
@@ -42,6 +95,7 @@ _SCHEMA: Final = (
     )
     """,
     "CREATE INDEX IF NOT EXISTS ix_deliveries_event ON deliveries (event)",
+    "CREATE INDEX IF NOT EXISTS ix_deliveries_incident ON deliveries (incident)",
     # Small however long the history: the work of each receiver in the order in which it came.
     "CREATE INDEX IF NOT EXISTS pending ON deliveries (receiver, id) WHERE state = 'pending'",
     """
@@ -53,7 +107,8 @@ _SCHEMA: Final = (
         topic TEXT,
         payload BLOB,
         receiver TEXT,
-        event INTEGER REFERENCES events (id)
+        event INTEGER REFERENCES events (id),
+        incident INTEGER REFERENCES incidents (id)
     )
     """,
     "CREATE INDEX IF NOT EXISTS ix_dead_letters_at ON dead_letters (at)",
@@ -94,8 +149,24 @@ _SCHEMA: Final = (
     """,
 )
 
-#: What version 3 adds to a table that version 2 has.
-_SINCE_VERSION_2: Final = "ALTER TABLE presences ADD COLUMN over_budget BIGINT NOT NULL DEFAULT 0"
+#: What has to be done with the tables of a version before those of this one are created.
+_BEFORE: Final = {
+    "2": ("ALTER TABLE presences ADD COLUMN over_budget BIGINT NOT NULL DEFAULT 0",),
+}
+#: Before version 4, every delivery was of an event.
+_BEFORE_4: Final = (
+    "ALTER TABLE deliveries RENAME TO old_deliveries",
+    "DROP INDEX ix_deliveries_event",
+    "DROP INDEX pending",
+    "ALTER TABLE dead_letters ADD COLUMN incident INTEGER REFERENCES incidents (id)",
+)
+_AFTER_4: Final = (
+    """
+    INSERT INTO deliveries (id, event, receiver, state, attempts, due_at, reason, created_at, settled_at)
+    SELECT id, event, receiver, state, attempts, due_at, reason, created_at, settled_at FROM old_deliveries
+    """,
+    "DROP TABLE old_deliveries",
+)
 
 
 def prepare(connection: Connection, name: str) -> None:
@@ -113,10 +184,9 @@ def prepare(connection: Connection, name: str) -> None:
             f"store {name}: has schema version {found}, and this version of tocsin knows {SCHEMA_VERSION}"
         )
     if found != str(SCHEMA_VERSION):
-        for statement in _SCHEMA:
+        before, after = (_BEFORE.get(found, ()) + _BEFORE_4, _AFTER_4) if found else ((), ())
+        for statement in (*before, *_SCHEMA, *after):
             connection.execute(statement)
-        if found == "2":
-            connection.execute(_SINCE_VERSION_2)
         connection.execute("DELETE FROM meta WHERE key = 'schema_version'")
         connection.execute("INSERT INTO meta (key, value) VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
 

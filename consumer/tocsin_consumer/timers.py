@@ -1,6 +1,11 @@
-"""Which of many waits are over. Pure: the time is an argument, in seconds of a clock that never jumps."""
+"""Which of many waits are over; the time is an argument, in seconds of a clock that never jumps."""
 
 import heapq
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_log = logging.getLogger(__name__)
 
 
 class Timers:
@@ -42,3 +47,13 @@ class Timers:
     def _push(self, key: str, at: float) -> None:
         self._counts[key] = at
         heapq.heappush(self._heap, (at, key))
+
+
+@contextmanager
+def alone_with_its_failure(what: str, timers: Timers, key: str) -> Iterator[None]:
+    """Let what fails with one `key` hold up no other: it is told once, and waited for no longer."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - whatever is wrong with one is its own failure
+        _log.exception("%s: what is due cannot be decided", what)
+        timers.cancel(key)

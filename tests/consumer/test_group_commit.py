@@ -13,13 +13,14 @@ from tocsin_consumer import delivery_rows
 from tocsin_consumer.database import Connection, in_statements
 from tocsin_consumer.feed import Feed
 from tocsin_consumer.inbox import Arrival, Inbox
+from tocsin_consumer.mute import Mutes
 from tocsin_consumer.pipeline import Counters, Pipeline
 from tocsin_consumer.records import Entry, Outcome
 from tocsin_consumer.route import Route
 from tocsin_consumer.settings import RouteSettings
 from tocsin_consumer.store import Store
 
-ROUTE = Route(RouteSettings.model_validate({"receivers": ["ops"]}))
+ROUTE = Route(RouteSettings.model_validate({"receivers": ["ops"]}), single=["ops"])
 
 State = tuple[str, int]
 
@@ -36,7 +37,7 @@ class Sut:
     def start(self) -> None:
         self.inbox = Inbox()
         self.pipeline = Pipeline(
-            ROOT, ROUTE, rules=RULES, store=self.store, notify=lambda _: None, clock=lambda: NOW
+            ROOT, ROUTE, rules=RULES, mutes=Mutes(), store=self.store, notify=lambda _: None, clock=lambda: NOW
         )
         self.feed = Feed(self.inbox, self.pipeline, acknowledge=self.acknowledge, uplink=lambda: None)
 

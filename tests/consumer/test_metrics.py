@@ -22,6 +22,7 @@ from tocsin_consumer.errors import StoreError, TemporaryError
 from tocsin_consumer.inbox import Inbox
 from tocsin_consumer.intake import Intake
 from tocsin_consumer.metrics import Metrics, Sources
+from tocsin_consumer.mute import Mutes
 from tocsin_consumer.pipeline import Pipeline
 from tocsin_consumer.route import Route
 from tocsin_consumer.settings import RouteSettings
@@ -46,7 +47,13 @@ class Sut:
         )
         route = RouteSettings.model_validate({"receivers": ["ops"], "drop": [{"reason": "Noise"}]})
         self.pipeline = Pipeline(
-            ROOT, Route(route), rules=RULES, store=self.store, notify=lambda _: None, clock=self.clock.utc
+            ROOT,
+            Route(route, single=["ops"]),
+            rules=RULES,
+            mutes=Mutes(),
+            store=self.store,
+            notify=lambda _: None,
+            clock=self.clock.utc,
         )
         self.inbox = Inbox()
         self.intake = Intake(ROOT, self.inbox)

@@ -10,6 +10,7 @@ from tocsin_consumer import presence
 from tocsin_consumer.errors import StoreError
 from tocsin_consumer.inbox import Arrival
 from tocsin_consumer.intake import Uplink
+from tocsin_consumer.mute import Mutes
 from tocsin_consumer.notice import Notice
 from tocsin_consumer.pipeline import Counters, Pipeline, dedupe
 from tocsin_consumer.presence import Presence, Rules
@@ -27,7 +28,8 @@ ROUTE = Route(
                 {"match": {"reason": "Quiet"}, "receivers": ["dump"]},
             ],
         }
-    )
+    ),
+    single=["ops", "dump"],
 )
 
 
@@ -49,6 +51,7 @@ class Sut:
             ROOT,
             ROUTE,
             rules=RULES,
+            mutes=Mutes(),
             store=self.store,
             notify=lambda names: self.woken.append(set(names)),
             clock=self.clock.utc,
@@ -196,7 +199,7 @@ def test_a_notice_about_a_cluster_takes_the_way_of_an_event_to_whom_the_routes_s
 
 def test_notices_can_be_routed_by_their_reason(sut: Sut) -> None:
     settings = {"receivers": ["ops"], "drop": [{"kind": "Cluster", "reason": "ClusterOffline"}]}
-    sut.pipeline._route = Route(RouteSettings.model_validate(settings))
+    sut.pipeline._route = Route(RouteSettings.model_validate(settings), single=["ops"])
     sut.process(status(), status("offline"))
     sut.pass_(5 * MINUTE)
     assert sut.notices() == []
@@ -477,6 +480,6 @@ def test_counts_only_rise_and_every_message_is_fresh_a_repeat_or_stale(
     fresh, repeats, stale = dedupe(arrivals, {("edge-1", uid): count for uid, count in before.items()})
     assert len(fresh) + repeats + stale == len(states)
     for uid in "ab":
-        counts = [before.get(uid, 0), *(said.count for _, said in fresh if said.uid == uid)]
+        counts = [before.get(uid, 0), *(one.event.count for one in fresh if one.event.uid == uid)]
         assert counts == sorted(set(counts))
         assert max([before.get(uid, 0), *(count for name, count in states if name == uid)]) == counts[-1]

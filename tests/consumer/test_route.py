@@ -10,13 +10,19 @@ from tocsin_consumer.route import Decision, Route
 from tocsin_consumer.settings import RouteSettings
 
 
+def where(tree: dict[str, Any], **fields: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return whom the tree tells, and which of its nodes."""
+    decision = decide(tree, **fields)
+    return decision.receivers, decision.routes
+
+
 def decide(tree: dict[str, Any], **fields: Any) -> Decision:
     return Route(RouteSettings.model_validate(tree)).decide(event(**fields))
 
 
 def test_an_event_that_no_child_matches_goes_to_the_nodes_own_receivers() -> None:
     tree = {"receivers": ["ops"], "routes": [{"match": {"reason": "OOM"}, "receivers": ["pager"]}]}
-    assert decide(tree) == Decision(("ops",), ("route",))
+    assert where(tree) == (("ops",), ("route",))
 
 
 def test_the_first_child_that_matches_takes_the_event() -> None:
@@ -28,7 +34,7 @@ def test_the_first_child_that_matches_takes_the_event() -> None:
             {"match": {"kind": "Pod"}, "receivers": ["c"]},
         ],
     }
-    assert decide(tree) == Decision(("b",), ("route.routes[1]",))
+    assert where(tree) == (("b",), ("route.routes[1]",))
 
 
 def test_a_child_that_continues_lets_those_behind_it_match_as_well() -> None:
@@ -54,7 +60,7 @@ def test_a_node_without_receivers_has_those_of_the_node_above() -> None:
         "receivers": ["ops"],
         "routes": [{"match": {"kind": "Pod"}, "routes": [{"match": {"type": "Warning"}}]}],
     }
-    assert decide(tree) == Decision(("ops",), ("route.routes[0].routes[0]",))
+    assert where(tree) == (("ops",), ("route.routes[0].routes[0]",))
 
 
 def test_an_empty_list_of_receivers_drops() -> None:
@@ -72,7 +78,7 @@ def test_what_a_node_drops_goes_neither_to_its_receivers_nor_to_its_children() -
             {"receivers": ["c"]},
         ],
     }
-    assert decide(tree) == Decision((), ("route.routes[0]",))
+    assert where(tree) == ((), ("route.routes[0]",))
 
 
 def test_a_node_that_drops_and_continues_leaves_the_event_to_those_behind_it() -> None:

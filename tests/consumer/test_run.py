@@ -204,7 +204,7 @@ def test_after_a_kill_what_was_acknowledged_is_delivered_and_nothing_is_lost(sit
 def test_a_kill_in_the_midst_of_a_burst_repeats_one_notification_at_most(site: Site, broker: Mosquitto) -> None:
     said = [event(uid=f"u{number:03}", seq=number) for number in range(1, 301)]
     with WebhookFake() as hook:
-        receivers = [{"name": "hook", "webhook": {"url": hook.url}}]
+        receivers = [{"name": "hook", "grouped": False, "webhook": {"url": hook.url}}]
         file = site.write_settings(receivers=receivers, route={"receivers": ["hook"]})
         arguments = ("-m", "tocsin_consumer", "run", "--config", str(file))
         with Process("consumer", *arguments, folder=site.folder) as process:

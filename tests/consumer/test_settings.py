@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tocsin_consumer.dispatch import Timing
 from tocsin_consumer.presence import Rules
+from tocsin_consumer.route import Route
 from tocsin_consumer.settings import ConsumerSettings, load_settings
 from tocsin_schemas.configuration import ConfigurationError
 
@@ -64,7 +66,6 @@ def test_scalars_come_from_the_environment_as_well(file: Path) -> None:
     [
         ("inhibit: []", "inhibit: inhibition"),
         ("silences: []", "silences: silencing"),
-        ("group_by: [cluster]", "group_by: grouping"),
     ],
 )
 def test_a_key_of_a_later_version_is_refused_and_says_so(file: Path, line: str, problem: str) -> None:
@@ -181,12 +182,39 @@ def test_a_store_with_a_host_or_options_is_refused(file: Path, store: str) -> No
     assert said == "5: store: expected the path of a file behind sqlite:///, without a host, options and fragments"
 
 
-@pytest.mark.parametrize("key", ["group_by", "group_wait", "group_interval", "repeat_interval"])
-def test_grouping_is_refused_in_every_route(file: Path, key: str) -> None:
-    text = GOOD.replace("[dump]}", f"[dump], routes: [{{{key}: 5m}}]}}")
-    assert problems(file, text) == [
-        f"4: route.routes[0].{key}: grouping is not done by this version yet; remove the key"
-    ]
+@pytest.mark.parametrize(
+    ("option", "problem"),
+    [
+        ("group_by: [cluser]", "group_by[0]: expected 'cluster', 'namespace', 'type'"),
+        ("group_wait: soon", "group_wait: expected a duration"),
+        ("group_interval: 0s", "group_interval: "),
+        ("repeat_interval: 30d", "repeat_interval: "),
+        ("quiet_after: 5s", "quiet_after: "),
+        ("send_recovered: maybe", "send_recovered: "),
+    ],
+)
+def test_what_is_wrong_about_grouping_is_told_in_every_route(file: Path, option: str, problem: str) -> None:
+    text = GOOD.replace("[dump]}", f"[dump], routes: [{{{option}}}]}}")
+    [said] = problems(file, text)
+    assert said.startswith(f"4: route.routes[0].{problem}")
+
+
+def test_a_route_has_what_it_does_not_say_about_grouping_from_the_one_above(file: Path) -> None:
+    text = GOOD.replace("[dump]}", "[dump], group_by: [cluster], group_wait: 1m, routes: [{group_interval: 1m}]}")
+    top, child = Route(load(file, text).route).nodes()
+    assert top.timing == Timing(group_wait=timedelta(minutes=1))
+    assert child.timing == Timing(group_wait=timedelta(minutes=1), group_interval=timedelta(minutes=1))
+    assert child.group_by == ("cluster",)
+
+
+def test_logs_are_told_of_each_event_and_people_of_incidents_unless_the_receiver_says_otherwise(
+    file: Path,
+) -> None:
+    url = "url: 'https://h.example'"
+    hooks = [f"{{name: a, webhook: {{{url}}}}}", f"{{name: b, grouped: false, webhook: {{{url}}}}}"]
+    receivers = "\n  - ".join(["{name: dump, stdout: {}}", *hooks])
+    settings = load(file, GOOD.replace("{name: dump, stdout: {}}", receivers))
+    assert settings.single == ("dump", "b")
 
 
 def test_a_traceback_of_a_wrong_configuration_shows_no_secret(file: Path) -> None:

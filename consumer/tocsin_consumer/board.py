@@ -1,0 +1,236 @@
+"""All live incidents: what comes into them, and what is due to be decided about them.
+
+As with the roster, changes are computed first and taken over when the store has kept them.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from tocsin_consumer import incident as transitions
+from tocsin_consumer.dispatch import Timing, decide
+from tocsin_consumer.incident import Incident, Problem, State
+from tocsin_consumer.match import Texts, match_texts
+from tocsin_consumer.mute import Mutes
+from tocsin_consumer.records import Group, IncidentChanges, Order, Record, Standing
+from tocsin_consumer.recovery import Ended, ended_by, is_recovery
+from tocsin_consumer.route import Route, Taken
+from tocsin_consumer.timers import Timers, alone_with_its_failure
+from tocsin_schemas.event import EventPayload
+
+#: Incidents that are decided about in one commit.
+DECISION_LIMIT: Final = 200
+#: Beyond any wait of an incident: what is due later was stored by a clock that has been set back since.
+_LONGEST_WAIT: Final = timedelta(days=8)
+
+#: Tells since when we would hear of a cluster what there is to hear; None if we do not.
+HeardSince = Callable[[str], datetime | None]
+
+
+class Board:
+    """Knows every incident that is not closed, and when it has to be looked at.
+
+    Args:
+        route: the top of the routing tree.
+        live: the incidents that were not closed at the last end.
+        next_id: the id of the next one.
+        mutes: what keeps problems from being told.
+        now: the time of day.
+        monotonic: seconds that never jump; waits are kept in them.
+    """
+
+    def __init__(
+        self,
+        route: Route,
+        live: Iterable[Incident] = (),
+        *,
+        next_id: int,
+        mutes: Mutes,
+        now: datetime,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._top = route
+        self._routes = {node.key: node for node in route.nodes()}
+        self._mutes = mutes
+        self._monotonic = monotonic
+        self._next_id = next_id
+        self._live: dict[int, Incident] = {}
+        self._ids: dict[Group, int] = {}
+        #: (cluster, reason) → incidents in which such a problem goes on.
+        self._going_on: dict[tuple[str, str], set[int]] = {}
+        self._timers = Timers()
+        for one in map(self._as_configured, live):
+            self._keep(one, {(one.id, key): problem for key, problem in one.problems.items()}, now)
+
+    def _as_configured(self, one: Incident) -> Incident:
+        """Return an incident that was stored, without receivers that its route tells no more.
+
+        One whose route is gone goes on with those that there still are.
+        """
+        node = self._routes.get(one.route)
+        nodes = [node] if node else self._routes.values()
+        known = {name for node in nodes for name in node.grouped}
+        return replace(one, receivers=tuple(name for name in one.receivers if name in known))
+
+    def take(
+        self,
+        changes: IncidentChanges,
+        event: EventPayload,
+        occurred: int,
+        taken: Iterable[Taken],
+        *,
+        now: datetime,
+    ) -> None:
+        """Let `event`, with `occurred` new occurrences, become part of the incidents of the routes that take it.
+
+        What says that something is over ends problems wherever they are, and is part of nothing else.
+        """
+        if is_recovery(event):
+            self._recover(changes, event, now)
+            return
+        texts = match_texts(event)
+        for node in taken:
+            if node.grouped or self._mutes.is_source(texts):
+                before = self._incident_of(changes, node, texts, now)
+                after = transitions.heard(before, event, occurred, now=now)
+                self._put(changes, before, after, now=now)
+
+    def elapse(
+        self,
+        changes: IncidentChanges,
+        recall: Callable[[Collection[int]], Record],
+        heard_since: HeardSince,
+        *,
+        now: datetime,
+    ) -> None:
+        """Decide about what is due; `recall` tells what the store knows about the telling of some incidents."""
+        ids = [int(key) for key in self._timers.over(self._monotonic(), limit=DECISION_LIMIT)]
+        due = [self._live[id_] for id_ in ids if id_ not in changes.incidents]
+        record = recall([one.id for one in due]) if due else Record({}, {})
+        for before in due:
+            with alone_with_its_failure(f"incident {before.id}", self._timers, str(before.id)):
+                self._decide(changes, before, record, heard_since, now=now)
+
+    def look_again(self) -> None:
+        """Let everything that is muted be looked at now: silences have changed."""
+        for one in self._live.values():
+            if any(problem.muted_by for problem in one.problems.values()):
+                self._timers.set(str(one.id), self._monotonic())
+
+    def keep(self, changes: IncidentChanges, now: datetime) -> None:
+        """Take over what is kept."""
+        self._next_id += len(changes.opened)
+        for one in changes.incidents.values():
+            problems = {key: problem for key, problem in changes.problems.items() if key[0] == one.id}
+            self._keep(one, problems, now)
+
+    def states(self) -> dict[str, int]:
+        """Return how many live incidents are in which state."""
+        counts = dict.fromkeys((state.value for state in State), 0)
+        for one in list(self._live.values()):
+            counts[one.state] += 1
+        return counts
+
+    def _incident_of(self, changes: IncidentChanges, node: Taken, texts: Texts, now: datetime) -> Incident:
+        """Return the live incident that an event with these texts belongs to, or else a new one."""
+        group = node.route.key, tuple((name, texts.get(name) or "") for name in node.route.group_by)
+        id_ = changes.opened.get(group, self._ids.get(group))
+        if id_ is None:
+            id_ = changes.opened[group] = self._next_id + len(changes.opened)
+            return Incident(id_, *group, now, node.grouped)
+        known = self._latest(changes, id_)
+        receivers = tuple(dict.fromkeys((*known.receivers, *node.grouped)))
+        return known if receivers == known.receivers else replace(known, receivers=receivers)
+
+    def _recover(self, changes: IncidentChanges, event: EventPayload, now: datetime) -> None:
+        found = False
+        for said in ended_by(event):
+            for before in self._with_problem(changes, said):
+                after = transitions.ended(before, said, event, now=now)
+                if after.problems != before.problems:
+                    found = True
+                    self._put(changes, before, after, now=now)
+        changes.needless += not found
+
+    def _with_problem(self, changes: IncidentChanges, said: Ended) -> list[Incident]:
+        ids = {*self._going_on.get((said.cluster, said.reason), ()), *changes.incidents}
+        return [self._latest(changes, id_) for id_ in sorted(ids)]
+
+    def _put(self, changes: IncidentChanges, before: Incident, after: Incident, *, now: datetime) -> None:
+        """Note it; news are to be looked at once what belongs to them has had the time to come."""
+        if after.revision != before.revision or after.due_at is None:
+            at = now + self._timing(after).group_wait
+            after = replace(after, due_at=at if after.due_at is None else min(at, after.due_at))
+        changes.put(before, after)
+
+    def _decide(
+        self, changes: IncidentChanges, before: Incident, record: Record, heard_since: HeardSince, *, now: datetime
+    ) -> None:
+        timing = self._timing(before)
+        after = transitions.quiet(before, lambda one: _quiet_at(one, timing, heard_since, now), now=now)
+        after = transitions.muted(after, lambda one: self._muted_by(before.id, one, now), now=now)
+        told, pending = record.told.get(after.id, {}), record.pending.get(after.id, ())
+        decision = decide(after, told, pending, timing, now=now)
+        if decision.is_over:
+            after = replace(after, closed_at=now, due_at=None)
+        else:
+            quiet_at = [_quiet_at(one, timing, heard_since, now) for one in after.problems.values()]
+            due_at = _earliest(decision.look_at, self._unmuted_at(after, timing, now), *quiet_at)
+            after = replace(transitions.told(after) if decision.causes else after, due_at=due_at)
+        changes.orders += [Order(after.id, receiver, cause) for receiver, cause in decision.causes.items()]
+        changes.put(before, after)
+
+    def _unmuted_at(self, one: Incident, timing: Timing, now: datetime) -> datetime | None:
+        """Return when to see whether what is muted still is: what inhibits it can end at any time."""
+        if not any(problem.goes_on and problem.muted_by for problem in one.problems.values()):
+            return None
+        return _earliest(now + timing.group_interval, self._mutes.next_change_at(now))
+
+    def _muted_by(self, id_: int, problem: Problem, now: datetime) -> str | None:
+        return self._mutes.muted_by((id_, problem.key), match_texts(problem.event), now)
+
+    def _timing(self, one: Incident) -> Timing:
+        return self._routes.get(one.route, self._top).timing
+
+    def _latest(self, changes: IncidentChanges, id_: int) -> Incident:
+        return changes.incidents.get(id_) or self._live[id_]
+
+    def _keep(self, one: Incident, problems: Mapping[Standing, Problem], now: datetime) -> None:
+        for key, problem in problems.items():
+            self._note(key, problem, goes_on=problem.goes_on and one.closed_at is None)
+        if one.closed_at is not None:
+            self._live.pop(one.id, None)
+            self._ids.pop((one.route, one.group), None)
+            self._timers.cancel(str(one.id))
+            for known in one.problems:
+                self._going_on.get((known.cluster, known.reason), set()).discard(one.id)
+            return
+        self._live[one.id] = one
+        self._ids[one.route, one.group] = one.id
+        if one.due_at is None:
+            self._timers.cancel(str(one.id))
+        else:
+            wait = min(max(one.due_at - now, timedelta()), _LONGEST_WAIT)
+            self._timers.set(str(one.id), self._monotonic() + wait.total_seconds())
+
+    def _note(self, key: Standing, problem: Problem, *, goes_on: bool) -> None:
+        """Keep in mind where a problem goes on, and what it may inhibit."""
+        id_, (cluster, _, _, _, reason) = key
+        if goes_on:
+            self._going_on.setdefault((cluster, reason), set()).add(id_)
+            self._mutes.stand(key, match_texts(problem.event))
+        else:
+            self._mutes.end(key)
+
+
+def _quiet_at(problem: Problem, timing: Timing, heard_since: HeardSince, now: datetime) -> datetime | None:
+    """Return when a problem will have been silent for long enough, which counts while we hear of its cluster."""
+    since = heard_since(problem.key.cluster)
+    ends_at = transitions.quiet_at(problem, timing.quiet_after)
+    return ends_at and max(ends_at, (since or now) + timing.quiet_after)
+
+
+def _earliest(*times: datetime | None) -> datetime | None:
+    return min((at for at in times if at is not None), default=None)

@@ -1,0 +1,129 @@
+"""When a receiver is told about an incident, and why. Pure.
+
+The semantics of Alertmanager (prometheus.io/docs/alerting/latest/configuration, `route`), for events: a group is
+told `group_wait` after its first event; what is new in it, `group_interval` after the last time at the earliest;
+and what goes on without news, every `repeat_interval`. More occurrences of a known problem are no news: the next
+card counts them.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from tocsin_consumer.incident import End, Incident, Problem, State
+
+
+class Cause(StrEnum):
+    """Why a receiver is told."""
+
+    FIRST = "first"
+    NEWS = "news"
+    REPEAT = "repeat"
+    RECOVERED = "recovered"
+    QUIET = "quiet"
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The options of a route about when to tell what."""
+
+    group_wait: timedelta = timedelta(seconds=10)
+    group_interval: timedelta = timedelta(minutes=5)
+    repeat_interval: timedelta = timedelta(hours=4)
+    #: After so long without another event, a problem whose end nobody says is over.
+    quiet_after: timedelta = timedelta(hours=1)
+    send_recovered: bool = True
+    send_quiet: bool = False
+
+    def sends(self, problem: Problem) -> bool:
+        """Tell whether what is new about `problem` is to be told; its end is, where its beginning was not."""
+        if problem.goes_on or not problem.is_told:
+            return True
+        return self.send_recovered if problem.end == End.RECOVERED else self.send_quiet
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a receiver was told last of an incident."""
+
+    at: datetime
+    revision: int
+    occurrences: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What to do for one receiver: tell it now because of `cause`, or look again `at` a time, or neither."""
+
+    cause: Cause | None = None
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do about an incident: whom to tell why, when to look again, or that it is over."""
+
+    causes: Mapping[str, Cause]
+    look_at: datetime | None
+    is_over: bool = False
+
+
+def decide(
+    incident: Incident, told: Mapping[str, Told], pending: Collection[str], timing: Timing, *, now: datetime
+) -> Decision:
+    """Return what to do about `incident`, by what its receivers were `told` last, and what is `pending` for whom.
+
+    It is over once it has ended, its end is told, and nothing has come after that for a `group_interval`: what
+    comes sooner belongs to it.
+    """
+    steps = {
+        receiver: next_step(incident, told.get(receiver), timing, now=now)
+        for receiver in incident.receivers
+        if receiver not in pending
+    }
+    causes = {receiver: step.cause for receiver, step in steps.items() if step.cause}
+    if causes or pending:
+        return Decision(causes, now + timing.group_interval)
+    waits = [step.at for step in steps.values() if step.at]
+    if waits or incident.state == State.OPEN:
+        return Decision(causes, min(waits, default=None))
+    rests_until = max((one.at for one in told.values()), default=incident.opened_at) + timing.group_interval
+    return Decision(causes, rests_until, is_over=rests_until <= now)
+
+
+def next_step(incident: Incident, told: Told | None, timing: Timing, *, now: datetime) -> Step:
+    """Return what there is to do for a receiver that was `told` last, and for which nothing is under way."""
+    news = [
+        problem
+        for problem in incident.unmuted()
+        if problem.revision > (told.revision if told else 0) and timing.sends(problem)
+    ]
+    if news:
+        return _at(_news_at(news, incident, told, timing), _cause(incident, told), told=told, now=now)
+    if told and any(problem.goes_on for problem in incident.unmuted()):
+        return _at(told.at + timing.repeat_interval, Cause.REPEAT, told=told, now=now)
+    return Step()
+
+
+def _news_at(news: list[Problem], incident: Incident, told: Told | None, timing: Timing) -> datetime:
+    """Return when news may be told: what comes together is to be told together."""
+    since = min(problem.news_at for problem in news)
+    if told is None:
+        return max(incident.opened_at, since) + timing.group_wait
+    return max(told.at + timing.group_interval, since + min(timing.group_wait, timing.group_interval))
+
+
+def _cause(incident: Incident, told: Told | None) -> Cause:
+    match incident.state:
+        case State.RECOVERED:
+            return Cause.RECOVERED
+        case State.QUIET:
+            return Cause.QUIET
+    return Cause.NEWS if told else Cause.FIRST
+
+
+def _at(at: datetime, cause: Cause, *, told: Told | None, now: datetime) -> Step:
+    """Return the step at its time; what was told later than now was told before the clock was set back."""
+    was_set_back = told is not None and told.at > now
+    return Step(cause=cause) if at <= now or was_set_back else Step(at=at)

@@ -1,0 +1,247 @@
+"""An incident: what goes on in one group of events, from the first to the end of the last problem. Pure.
+
+A problem is one line that people read: a reason, and the owner of the objects that have it, so that ten replicas
+of one Deployment are one. States and events in, states out; nothing here knows whom it is told.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from tocsin_consumer.recovery import Ended, stands
+from tocsin_schemas.event import EventPayload
+
+#: No sum of occurrences gets any larger, whatever a cluster says: each stays a number that can be kept and told.
+COUNT_LIMIT: Final = 2**53
+#: Problems that an incident tells apart, and objects that a problem does; those beyond are counted.
+PROBLEM_LIMIT: Final = 500
+OBJECT_LIMIT: Final = 100
+
+
+class End(StrEnum):
+    """How a problem can end: an event says so, or nothing more is heard of it."""
+
+    RECOVERED = "recovered"
+    QUIET = "quiet"
+
+
+class State(StrEnum):
+    """What an incident is: as long as one problem goes on, it is open."""
+
+    OPEN = "open"
+    RECOVERED = "recovered"
+    QUIET = "quiet"
+
+
+class ProblemKey(NamedTuple):
+    """What tells one problem from another within an incident."""
+
+    cluster: str
+    namespace: str
+    kind: str
+    owner: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One line of an incident."""
+
+    key: ProblemKey
+    #: The event as it was heard last: of the problem, and since it is recovered, of its end.
+    event: EventPayload
+    heard_at: datetime
+    #: When it began, in the words of the events.
+    began_at: int
+    #: Names of the objects that have it → whether they still do.
+    objects: Mapping[str, bool]
+    #: Objects beyond `OBJECT_LIMIT` have it as well, or had.
+    has_more: bool
+    occurrences: int
+    #: The incident's revision at which it was news, and when that was: it began, ended, began again, or can be
+    #: told at last.
+    revision: int
+    news_at: datetime
+    end: End | None = None
+    #: Whether it was told since it began.
+    is_told: bool = False
+    #: Why it is not told for now: the silence or the inhibition that holds it; None while nothing does.
+    muted_by: str | None = None
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it has not ended."""
+        return self.end is None
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """A group of problems with its life."""
+
+    id: int
+    #: The route that it belongs to (route.Route.key), and what its events have in common.
+    route: str
+    group: tuple[tuple[str, str], ...]
+    opened_at: datetime
+    #: Whom it concerns; nobody where it only inhibits others.
+    receivers: tuple[str, ...] = ()
+    #: Rises with each news.
+    revision: int = 0
+    occurrences: int = 0
+    problems: Mapping[ProblemKey, Problem] = field(default_factory=lambda: MappingProxyType({}))
+    #: Occurrences of problems beyond `PROBLEM_LIMIT`, which are not told apart.
+    beyond: int = 0
+    #: When something is to be decided about it next; None while nothing is.
+    due_at: datetime | None = None
+    closed_at: datetime | None = None
+
+    @property
+    def state(self) -> State:
+        """Open while a problem goes on; then recovered if an event said so of one, else quiet."""
+        ends = {problem.end for problem in self.problems.values()}
+        if None in ends or not ends:
+            return State.OPEN
+        return State.RECOVERED if End.RECOVERED in ends else State.QUIET
+
+    def unmuted(self) -> Iterator[Problem]:
+        """Yield the problems that nothing mutes."""
+        return (problem for problem in self.problems.values() if problem.muted_by is None)
+
+
+def key_of(event: EventPayload) -> ProblemKey:
+    """Return the problem that `event` is about."""
+    return ProblemKey(event.cluster, event.ns or "", event.kind, event.name, event.reason)
+
+
+def heard(before: Incident, event: EventPayload, occurred: int, *, now: datetime) -> Incident:
+    """Return the incident after `event` with `occurred` occurrences that were not heard of before.
+
+    A problem that is new, or had ended, is news; one that goes on is not.
+    """
+    key = key_of(event)
+    known = before.problems.get(key)
+    total = _sum(before.occurrences, occurred)
+    if known is None and len(before.problems) >= PROBLEM_LIMIT:
+        return replace(before, occurrences=total, beyond=_sum(before.beyond, occurred))
+    is_news = known is None or not known.goes_on
+    revision = before.revision + is_news
+    if known is None:
+        after = Problem(
+            key,
+            event,
+            heard_at=now,
+            began_at=_began_at(event, occurred),
+            objects={event.name: True},
+            has_more=False,
+            occurrences=_sum(occurred),
+            revision=revision,
+            news_at=now,
+        )
+    else:
+        after = _with_object(known, event.name)
+        occurrences = _sum(known.occurrences, occurred)
+        after = replace(after, event=event, heard_at=now, occurrences=occurrences)
+        if is_news:
+            after = replace(after, revision=revision, news_at=now, end=None, is_told=False)
+    return replace(before, revision=revision, occurrences=total, problems={**before.problems, key: after})
+
+
+def ended(before: Incident, said: Ended, event: EventPayload, *, now: datetime) -> Incident:
+    """Return the incident after `event` has said that some of its problems are over."""
+    problems = dict(before.problems)
+    revision = before.revision
+    for key, problem in before.problems.items():
+        after = _without_object(problem, said)
+        if after is problem:
+            continue
+        if not any(after.objects.values()) and not after.has_more:
+            revision = before.revision + 1
+            after = replace(_over(after, End.RECOVERED, revision, now), event=event, heard_at=now)
+        problems[key] = after
+    return replace(before, revision=revision, problems=problems)
+
+
+def quiet(before: Incident, ends_at: Callable[[Problem], datetime | None], *, now: datetime) -> Incident:
+    """Return the incident after those of its problems have ended of which `ends_at` says that it is time."""
+    over = {
+        key: _over(problem, End.QUIET, before.revision + 1, now)
+        for key, problem in before.problems.items()
+        if problem.goes_on and (at := ends_at(problem)) is not None and at <= now
+    }
+    if not over:
+        return before
+    return replace(before, revision=before.revision + 1, problems={**before.problems, **over})
+
+
+def quiet_at(problem: Problem, after: timedelta) -> datetime | None:
+    """Return when a problem has been silent for long enough to be over; None if it goes on until that is said."""
+    return None if stands(problem.event) or not problem.goes_on else problem.heard_at + after
+
+
+def muted(before: Incident, muted_by: Callable[[Problem], str | None], *, now: datetime) -> Incident:
+    """Return the incident with each problem that goes on muted by what `muted_by` says.
+
+    One that was never told and can be told now is news.
+    """
+    problems = dict(before.problems)
+    revision = before.revision
+    for key, problem in before.problems.items():
+        reason = muted_by(problem) if problem.goes_on else problem.muted_by
+        if reason == problem.muted_by:
+            continue
+        problems[key] = replace(problem, muted_by=reason)
+        if reason is None and not problem.is_told:
+            revision = before.revision + 1
+            problems[key] = replace(problems[key], revision=revision, news_at=now)
+    return replace(before, revision=revision, problems=problems)
+
+
+def told(before: Incident) -> Incident:
+    """Return the incident after all of it that is not muted was told."""
+    news = {
+        key: replace(problem, is_told=True)
+        for key, problem in before.problems.items()
+        if problem.muted_by is None and not problem.is_told
+    }
+    return replace(before, problems={**before.problems, **news}) if news else before
+
+
+def _over(problem: Problem, end: End, revision: int, now: datetime) -> Problem:
+    """Return the problem after its end; of what was told, the end may be told, whatever mutes it."""
+    muted_by = None if problem.is_told else problem.muted_by
+    return replace(problem, end=end, revision=revision, news_at=now, muted_by=muted_by)
+
+
+def _sum(*counts: int) -> int:
+    return min(COUNT_LIMIT, sum(counts))
+
+
+def _began_at(event: EventPayload, occurred: int) -> int:
+    """Return when the problem began: of an Event that was heard of before, with what is new of it."""
+    return event.first if occurred >= event.count else event.last
+
+
+def _with_object(known: Problem, name: str) -> Problem:
+    if name in known.objects or len(known.objects) < OBJECT_LIMIT:
+        return replace(known, objects={**known.objects, name: True})
+    return replace(known, has_more=True)
+
+
+def _without_object(problem: Problem, said: Ended) -> Problem:
+    """Return the problem without the objects of which `said` says that they no longer have it."""
+    key = problem.key
+    if not problem.goes_on or (key.cluster, key.reason, problem.event.kind) != (
+        said.cluster,
+        said.reason,
+        said.kind,
+    ):
+        return problem
+    if said.object is None:
+        return replace(problem, objects=dict.fromkeys(problem.objects, False), has_more=False)
+    namespace, name = said.object
+    if key.namespace != namespace or not problem.objects.get(name):
+        return problem
+    return replace(problem, objects={**problem.objects, name: False})

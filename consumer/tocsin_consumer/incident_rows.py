@@ -1,0 +1,211 @@
+"""The tables of incidents: their state, their problems, and what receivers were told of them."""
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from tocsin_consumer.database import Connection, Row, insert
+from tocsin_consumer.dispatch import Told
+from tocsin_consumer.incident import End, Incident, Problem, ProblemKey
+from tocsin_consumer.records import IncidentChanges, Record
+from tocsin_consumer.tables import milliseconds, optional_milliseconds, optional_time_of, time_of
+from tocsin_schemas.event import EventPayload
+
+_INCIDENT: Final = (
+    "id",
+    "route",
+    "grouped",
+    "opened_at",
+    "receivers",
+    "revision",
+    "occurrences",
+    "beyond",
+    "due_at",
+    "closed_at",
+)
+_PROBLEM_KEY: Final = ("incident", *ProblemKey._fields)
+_PROBLEM: Final = (
+    *_PROBLEM_KEY,
+    "event",
+    "heard_at",
+    "began_at",
+    "objects",
+    "has_more",
+    "occurrences",
+    "revision",
+    "news_at",
+    "ended",
+    "is_told",
+    "muted_by",
+)
+_TOLD: Final = ("incident", "receiver", "at", "revision", "occurrences")
+_IN: Final = "IN (SELECT value FROM json_each(?))"
+_OLD: Final = """
+SELECT id FROM incidents
+WHERE closed_at < :before
+    AND NOT EXISTS (SELECT 1 FROM deliveries WHERE incident = incidents.id AND state = 'pending')
+    AND NOT EXISTS (SELECT 1 FROM dead_letters WHERE incident = incidents.id)
+ORDER BY closed_at LIMIT :limit
+"""
+
+
+def live(connection: Connection) -> list[Incident]:
+    """Return the incidents that are not closed."""
+    return _incidents(connection, "closed_at IS NULL")
+
+
+def find(connection: Connection, ids: Collection[int]) -> list[Incident]:
+    """Return the incidents with these ids, as far as there are such, in the order of their ids."""
+    return _incidents(connection, f"id {_IN}", json.dumps(list(ids)))
+
+
+def next_id(connection: Connection) -> int:
+    """Return an id that no incident has had."""
+    (last,) = connection.execute("SELECT COALESCE(MAX(id), 0) FROM incidents").fetchone()
+    return int(last) + 1
+
+
+def recall(connection: Connection, ids: Collection[int]) -> Record:
+    """Return what receivers were told about some incidents, and for whom a notification is under way."""
+    wanted = (json.dumps(list(ids)),)
+    told: dict[int, dict[str, Told]] = {}
+    rows = connection.execute(f"SELECT {', '.join(_TOLD)} FROM told WHERE incident {_IN}", wanted)  # noqa: S608 - constants
+    for incident, receiver, at, revision, occurrences in rows:
+        told.setdefault(incident, {})[receiver] = Told(time_of(at), revision, occurrences)
+    pending: dict[int, set[str]] = {}
+    rows = connection.execute(
+        f"SELECT incident, receiver FROM deliveries WHERE incident {_IN} AND state = 'pending'",  # noqa: S608 - as above
+        wanted,
+    )
+    for incident, receiver in rows:
+        pending.setdefault(incident, set()).add(receiver)
+    return Record(told, pending)
+
+
+def keep(connection: Connection, changes: IncidentChanges) -> None:
+    """Write down what has changed."""
+    _put(
+        connection, "incidents", _INCIDENT, [_incident_row(one) for one in changes.incidents.values()], key=("id",)
+    )
+    rows = [_problem_row(id_, problem) for (id_, _), problem in changes.problems.items()]
+    _put(connection, "problems", _PROBLEM, rows, key=_PROBLEM_KEY)
+
+
+def keep_told(connection: Connection, told: Iterable[tuple[int, str, Told]]) -> None:
+    """Write down what receivers were told of incidents."""
+    rows = [
+        (incident, receiver, milliseconds(one.at), one.revision, one.occurrences)
+        for incident, receiver, one in told
+    ]
+    _put(connection, "told", _TOLD, rows, key=("incident", "receiver"))
+
+
+def delete_old(connection: Connection, before: datetime, *, limit: int) -> None:
+    """Delete up to `limit` incidents that were closed before a time, with all that belongs to them.
+
+    What is still pending is kept whatever its age, and so is what a dead letter refers to.
+    """
+    old = [id_ for (id_,) in connection.execute(_OLD, {"before": milliseconds(before), "limit": limit})]
+    ids = (json.dumps(old),)
+    for table in ("deliveries", "told", "problems"):
+        connection.execute(f"DELETE FROM {table} WHERE incident {_IN}", ids)  # noqa: S608 - as above
+    connection.execute(f"DELETE FROM incidents WHERE id {_IN}", ids)  # noqa: S608 - as above
+
+
+def _incidents(connection: Connection, condition: str, *arguments: str) -> list[Incident]:
+    query = f"SELECT {', '.join(_INCIDENT)} FROM incidents WHERE {condition} ORDER BY id"  # noqa: S608 - as above
+    rows = connection.execute(query, arguments).fetchall()
+    problems = _problems(connection, [row[0] for row in rows])
+    return [_incident(row, problems.get(row[0], {})) for row in rows]
+
+
+def _problems(connection: Connection, ids: Collection[int]) -> dict[int, dict[ProblemKey, Problem]]:
+    query = f"SELECT {', '.join(_PROBLEM)} FROM problems WHERE incident {_IN} ORDER BY incident, news_at"  # noqa: S608
+    found: dict[int, dict[ProblemKey, Problem]] = {}
+    for incident, *row in connection.execute(query, (json.dumps(list(ids)),)):
+        problem = _problem(row)
+        found.setdefault(incident, {})[problem.key] = problem
+    return found
+
+
+def _put(
+    connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Row], *, key: Sequence[str]
+) -> None:
+    """Insert rows, or put them in the place of those with the same key."""
+    news = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in key)
+    insert(
+        connection,
+        f"INSERT INTO {table} ({', '.join(columns)})",
+        rows,
+        ending=f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {news}",
+    )
+
+
+def _incident_row(one: Incident) -> tuple[Any, ...]:
+    return (
+        one.id,
+        one.route,
+        json.dumps(one.group),
+        milliseconds(one.opened_at),
+        json.dumps(one.receivers),
+        one.revision,
+        one.occurrences,
+        one.beyond,
+        optional_milliseconds(one.due_at),
+        optional_milliseconds(one.closed_at),
+    )
+
+
+def _incident(row: tuple[Any, ...], problems: Mapping[ProblemKey, Problem]) -> Incident:
+    id_, route, grouped, opened_at, receivers, revision, occurrences, beyond, due_at, closed_at = row
+    return Incident(
+        id_,
+        route,
+        tuple((name, value) for name, value in json.loads(grouped)),
+        time_of(opened_at),
+        tuple(json.loads(receivers)),
+        revision,
+        occurrences,
+        problems,
+        beyond,
+        optional_time_of(due_at),
+        optional_time_of(closed_at),
+    )
+
+
+def _problem_row(incident: int, problem: Problem) -> tuple[Any, ...]:
+    return (
+        incident,
+        *problem.key,
+        problem.event.model_dump_json(by_alias=True, exclude_none=True).encode(),
+        milliseconds(problem.heard_at),
+        problem.began_at,
+        json.dumps(dict(problem.objects)),
+        problem.has_more,
+        problem.occurrences,
+        problem.revision,
+        milliseconds(problem.news_at),
+        problem.end,
+        problem.is_told,
+        problem.muted_by,
+    )
+
+
+def _problem(row: Sequence[Any]) -> Problem:
+    key, rest = ProblemKey(*row[:5]), row[5:]
+    event, heard_at, began_at, objects, has_more, occurrences, revision, news_at, ended, is_told, muted_by = rest
+    return Problem(
+        key,
+        EventPayload.model_validate_json(event),
+        time_of(heard_at),
+        began_at,
+        json.loads(objects),
+        bool(has_more),
+        occurrences,
+        revision,
+        time_of(news_at),
+        End(ended) if ended else None,
+        bool(is_told),
+        muted_by,
+    )

@@ -1,0 +1,144 @@
+"""What there is to say about an incident, to a receiver that was told something of it before. Pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from tocsin_consumer.dispatch import Cause, Told
+from tocsin_consumer.incident import End, Incident, Problem, State
+from tocsin_consumer.severity import Severity, severity
+from tocsin_schemas.event import EventPayload
+
+#: From the worst to what is over.
+_BY_SEVERITY: Final = {level: rank for rank, level in enumerate(Severity)}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One problem of an incident, for people."""
+
+    cluster: str
+    namespace: str
+    #: The owner of the objects, such as a Deployment, or the object itself.
+    kind: str
+    owner: str
+    reason: str
+    severity: Severity
+    #: Names of the objects that have it, or had; there may be more.
+    objects: tuple[str, ...]
+    has_more: bool
+    occurrences: int
+    #: Epoch seconds.
+    began_at: int
+    last_at: int
+    message: str
+    end: End | None
+    #: Whether it was news since the receiver was told last.
+    is_news: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """An incident as a receiver is told of it; what is muted is counted, and not shown."""
+
+    incident: int
+    cause: Cause
+    state: State
+    group: Mapping[str, str]
+    #: News first, then what goes on, the worst first.
+    lines: tuple[Line, ...]
+    muted: int
+    #: Occurrences of all, and those since the receiver was told last; of problems that are not told apart.
+    occurrences: int
+    since_told: int
+    beyond: int
+    began_at: int
+    last_at: int
+    told_at: datetime | None
+    revision: int
+    #: The event that stands for all: of the first line.
+    event: EventPayload
+    received_at: datetime
+
+    @property
+    def objects(self) -> int:
+        """How many objects have it, or had."""
+        return sum(len(line.objects) for line in self.lines)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether more objects than those have it, which are not told apart."""
+        return self.beyond > 0 or any(line.has_more for line in self.lines)
+
+    def as_told(self, at: datetime) -> Told:
+        """Return what a receiver was told that was sent this."""
+        return Told(at, self.revision, self.occurrences)
+
+
+def report(incident: Incident, told: Told | None, cause: Cause) -> Report:
+    """Return what to tell of `incident`, which has a problem that may be told, to who was `told` something before.
+
+    Where everything has been muted since it was decided to tell it, it is told all the same.
+    """
+    unmuted = list(incident.unmuted()) or list(incident.problems.values())
+    ordered = sorted(unmuted, key=lambda problem: _rank(problem, told))
+    lines = tuple(_lines(ordered, told))
+    return Report(
+        incident=incident.id,
+        cause=cause,
+        state=incident.state,
+        group=dict(incident.group),
+        lines=lines,
+        muted=len(incident.problems) - len(unmuted),
+        occurrences=incident.occurrences,
+        since_told=incident.occurrences - (told.occurrences if told else 0),
+        beyond=incident.beyond,
+        began_at=min(line.began_at for line in lines),
+        last_at=max(line.last_at for line in lines),
+        told_at=told.at if told else None,
+        revision=incident.revision,
+        event=ordered[0].event,
+        received_at=ordered[0].heard_at,
+    )
+
+
+def _lines(problems: list[Problem], told: Told | None) -> Iterator[Line]:
+    for problem in problems:
+        cluster, namespace, kind, owner, reason = problem.key
+        yield Line(
+            cluster,
+            namespace,
+            kind,
+            owner,
+            reason,
+            _severity(problem),
+            tuple(sorted(problem.objects, key=lambda name: not problem.objects[name])),
+            problem.has_more,
+            problem.occurrences,
+            problem.began_at,
+            max(problem.began_at, problem.event.last),
+            problem.event.msg,
+            problem.end,
+            _is_news(problem, told),
+        )
+
+
+def _rank(problem: Problem, told: Told | None) -> tuple[bool, bool, int, int]:
+    return (
+        not problem.goes_on,
+        not _is_news(problem, told),
+        _BY_SEVERITY[_severity(problem)],
+        -problem.event.last,
+    )
+
+
+def _is_news(problem: Problem, told: Told | None) -> bool:
+    return told is None or problem.revision > told.revision
+
+
+def _severity(problem: Problem) -> Severity:
+    """Return how bad it is; that nothing more is heard of it does not say that all is well."""
+    if problem.goes_on:
+        return severity(problem.event)
+    return Severity.RECOVERED if problem.end == End.RECOVERED else Severity.INFO

@@ -1,0 +1,200 @@
+"""The life of incidents, from events to what receivers are told."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.consumer.desk import Desk
+from tocsin_consumer.dispatch import Cause
+from tocsin_consumer.incident import PROBLEM_LIMIT, End, State
+
+SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    desk = Desk()
+    desk.state("online")
+    return desk
+
+
+def test_what_comes_within_group_wait_is_told_together(desk: Desk) -> None:
+    desk.say(name="api-0")
+    assert desk.pass_(9 * SECOND) == []
+    desk.say(name="web-0")
+    [report] = desk.pass_(SECOND)
+    assert (report.cause, report.state) == (Cause.FIRST, State.OPEN)
+    assert {line.owner for line in report.lines} == {"api-0", "web-0"}
+    assert report.group == {"cluster": "edge-1", "namespace": "production", "reason": "BackOff"}
+
+
+def test_a_new_problem_of_a_group_is_told_group_interval_after_the_last_time_at_the_earliest(desk: Desk) -> None:
+    desk.say(name="api-0")
+    desk.pass_(MINUTE)
+    desk.say(name="web-0")
+    assert desk.pass_(4 * MINUTE + 9 * SECOND) == []
+    [report] = desk.pass_(SECOND)
+    assert (report.cause, [line.owner for line in report.lines if line.is_news]) == (Cause.NEWS, ["web-0"])
+
+
+def test_a_new_problem_after_a_long_calm_waits_no_longer_than_group_wait(desk: Desk) -> None:
+    desk.say(name="api-0")
+    desk.pass_(30 * MINUTE)
+    desk.say(name="web-0")
+    assert desk.pass_(9 * SECOND) == []
+    assert len(desk.pass_(SECOND)) == 1
+
+
+def test_more_occurrences_are_no_news_and_the_next_card_counts_them(desk: Desk) -> None:
+    desk.say(uid="a", count=3)
+    desk.pass_(MINUTE)
+    desk.say(uid="a", count=20)
+    assert desk.pass_(20 * MINUTE) == []
+    desk.say(name="web-0")
+    [report] = desk.pass_(MINUTE)
+    assert (report.occurrences, report.since_told) == (21, 18)
+
+
+def test_what_goes_on_is_told_again_every_repeat_interval() -> None:
+    desk = Desk({"repeat_interval": "30m"})
+    desk.state("online")
+    desk.say(kind="Node", reason="NodeNotReady", type="Normal", name="pi-1", ns=None)
+    assert [report.cause for report in desk.pass_(2 * HOUR, step=10 * SECOND)] == [
+        Cause.FIRST,
+        *[Cause.REPEAT] * 3,
+    ]
+
+
+def test_a_node_that_is_ready_again_recovers_the_incident_wherever_its_event_would_go(desk: Desk) -> None:
+    desk.say(kind="Node", reason="NodeNotReady", type="Normal", name="pi-1", ns=None)
+    desk.pass_(10 * MINUTE)
+    desk.say(kind="Node", reason="NodeReady", type="Normal", name="pi-1", ns=None)
+    [report] = desk.pass_(MINUTE)
+    assert (report.cause, report.state, report.event.reason) == (Cause.RECOVERED, State.RECOVERED, "NodeReady")
+    assert report.last_at - report.began_at == 600
+    assert [line.end for line in report.lines] == [End.RECOVERED]
+    assert desk.pass_(6 * MINUTE) == []
+    assert desk.store.live_incidents() == []
+
+
+def test_a_problem_that_is_over_before_it_was_told_is_told_once_as_recovered(desk: Desk) -> None:
+    desk.say(kind="Node", reason="NodeNotReady", type="Normal", name="pi-1", ns=None)
+    desk.pass_(3 * SECOND)
+    desk.say(kind="Node", reason="NodeReady", type="Normal", name="pi-1", ns=None)
+    assert [report.cause for report in desk.pass_(HOUR)] == [Cause.RECOVERED]
+
+
+def test_a_recovery_of_nothing_that_is_known_tells_nobody_anything(desk: Desk) -> None:
+    desk.say(kind="Node", reason="NodeReady", type="Normal", name="pi-1", ns=None)
+    assert desk.pass_(MINUTE) == []
+    assert desk.pipeline.counters.needless == 1
+
+
+def test_recoveries_are_not_told_where_a_route_does_not_want_them() -> None:
+    desk = Desk({"send_recovered": False})
+    desk.say(kind="Node", reason="NodeNotReady", type="Normal", name="pi-1", ns=None)
+    desk.pass_(MINUTE)
+    desk.say(kind="Node", reason="NodeReady", type="Normal", name="pi-1", ns=None)
+    assert desk.pass_(10 * MINUTE) == []
+    assert desk.store.live_incidents() == []
+
+
+def test_one_of_two_nodes_that_is_back_is_told_while_the_other_is_still_away() -> None:
+    desk = Desk({"group_by": ["cluster", "reason"]})
+    for name in ("pi-1", "pi-2"):
+        desk.say(kind="Node", reason="NodeNotReady", type="Normal", name=name, ns=None)
+    desk.pass_(10 * MINUTE)
+    desk.say(kind="Node", reason="NodeReady", type="Normal", name="pi-2", ns=None)
+    [report] = desk.pass_(MINUTE)
+    assert (report.cause, report.state, report.event.name) == (Cause.NEWS, State.OPEN, "pi-1")
+    assert [(line.owner, line.end) for line in report.lines] == [("pi-1", None), ("pi-2", End.RECOVERED)]
+
+
+def test_an_incident_whose_end_nobody_says_is_quiet_after_a_while_and_that_is_told_on_demand_only(
+    desk: Desk,
+) -> None:
+    desk.say()
+    assert len(desk.pass_(59 * MINUTE, step=10 * SECOND)) == 1
+    assert desk.pipeline.board.states()["open"] == 1
+    assert desk.pass_(10 * MINUTE) == []
+    assert desk.store.live_incidents() == []
+    told = Desk({"send_quiet": True, "quiet_after": "10m"})
+    told.state("online")
+    told.say()
+    assert [report.cause for report in told.pass_(11 * MINUTE)] == [Cause.FIRST, Cause.QUIET]
+
+
+def test_nothing_becomes_quiet_while_its_cluster_is_away(desk: Desk) -> None:
+    desk.say()
+    desk.pass_(MINUTE)
+    desk.state("offline")
+    desk.pass_(3 * HOUR, step=10 * SECOND)
+    assert desk.pipeline.board.states()["open"] >= 1
+    desk.state("online", boot=2)
+    desk.pass_(59 * MINUTE, step=10 * SECOND)
+    assert desk.pipeline.board.states()["open"] == 1
+    desk.pass_(30 * MINUTE, step=10 * SECOND)
+    assert desk.store.live_incidents() == []
+
+
+def test_a_problem_that_begins_again_soon_belongs_to_the_same_incident_and_is_news(desk: Desk) -> None:
+    desk.say(kind="Node", reason="NodeNotReady", type="Normal", name="pi-1", ns=None)
+    desk.pass_(MINUTE)
+    desk.say(kind="Node", reason="NodeReady", type="Normal", name="pi-1", ns=None)
+    desk.pass_(5 * MINUTE)
+    desk.say(kind="Node", reason="NodeNotReady", type="Normal", name="pi-1", ns=None)
+    [report] = desk.pass_(5 * MINUTE)
+    assert (report.incident, report.cause, report.occurrences) == (1, Cause.NEWS, 2)
+
+
+def test_a_restart_neither_repeats_nor_forgets_a_notification(desk: Desk) -> None:
+    desk.say(name="api-0")
+    desk.pass_(5 * SECOND)
+    desk.restart()
+    assert len(desk.pass_(5 * SECOND)) == 1
+    desk.restart()
+    assert desk.pass_(30 * MINUTE) == []
+    desk.say(name="web-0")
+    desk.restart()
+    assert [report.cause for report in desk.pass_(MINUTE)] == [Cause.NEWS]
+
+
+def test_a_receiver_that_was_down_is_told_once_what_is_the_case_now() -> None:
+    desk = Desk({"receivers": ["ops", "boss"]})
+    desk.down.add("boss")
+    for number in range(5):
+        desk.say(name=f"api{number}-0", count=2)
+        desk.pass_(6 * MINUTE)
+    assert [receiver for _, receiver, _ in desk.told] == ["ops"] * 5
+    desk.down.clear()
+    [report] = desk.pass_(SECOND)
+    assert (len(report.lines), report.occurrences, report.since_told) == (5, 10, 10)
+    assert desk.pass_(10 * MINUTE) == []
+
+
+def test_what_is_beyond_what_an_incident_tells_apart_is_counted(desk: Desk) -> None:
+    for number in range(PROBLEM_LIMIT + 3):
+        desk.say(kind="Deployment", name=f"app{number}x")
+    [backoff] = desk.pass_(MINUTE)
+    assert (len(backoff.lines), backoff.beyond, backoff.occurrences) == (PROBLEM_LIMIT, 3, PROBLEM_LIMIT + 3)
+    assert backoff.has_more
+
+
+def test_events_that_an_overlapping_route_takes_as_well_are_told_to_a_receiver_once() -> None:
+    routes = [
+        {"match": {"kind": "Pod"}, "continue": True},
+        {"match": {"type": "Warning"}, "receivers": ["ops", "b"]},
+    ]
+    desk = Desk({"routes": routes})
+    desk.say()
+    desk.pass_(MINUTE)
+    assert sorted(receiver for _, receiver, _ in desk.told) == ["b", "ops"]
+
+
+def test_a_count_beyond_all_measure_stays_a_number(desk: Desk) -> None:
+    for _ in range(2):
+        desk.say(count=2**63 - 1)
+    [report] = desk.pass_(MINUTE)
+    assert report.occurrences == 2**53
