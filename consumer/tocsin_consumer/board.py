@@ -64,6 +64,10 @@ class Board:
         for one in map(self._as_configured, live):
             self._keep(one, {(one.id, key): problem for key, problem in one.problems.items()}, now)
 
+    def muted(self) -> int:
+        """Return how many problems that go on are muted."""
+        return sum(_muted(one) for one in list(self._live.values()))
+
     def _as_configured(self, one: Incident) -> Incident:
         """Return an incident that was stored, without receivers that its route tells no more.
 
@@ -116,7 +120,7 @@ class Board:
     def look_again(self) -> None:
         """Let everything that is muted be looked at now: silences have changed."""
         for one in self._live.values():
-            if any(problem.muted_by for problem in one.problems.values()):
+            if _muted(one):
                 self._timers.set(str(one.id), self._monotonic())
 
     def keep(self, changes: IncidentChanges, now: datetime) -> None:
@@ -184,7 +188,7 @@ class Board:
 
     def _unmuted_at(self, one: Incident, timing: Timing, now: datetime) -> datetime | None:
         """Return when to see whether what is muted still is: what inhibits it can end at any time."""
-        if not any(problem.goes_on and problem.muted_by for problem in one.problems.values()):
+        if not _muted(one):
             return None
         return _earliest(now + timing.group_interval, self._mutes.next_change_at(now))
 
@@ -234,3 +238,8 @@ def _quiet_at(problem: Problem, timing: Timing, heard_since: HeardSince, now: da
 
 def _earliest(*times: datetime | None) -> datetime | None:
     return min((at for at in times if at is not None), default=None)
+
+
+def _muted(one: Incident) -> int:
+    """Return how many of its problems go on and are muted."""
+    return sum(problem.goes_on and problem.muted_by is not None for problem in one.problems.values())

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from tocsin_consumer.database import Connection, Row, insert
+from tocsin_consumer.database import Connection, upsert
 from tocsin_consumer.losses import Loss
 from tocsin_consumer.presence import Link, Presence, Told
 from tocsin_consumer.sequence import Position
@@ -25,6 +25,7 @@ _PRESENCE: Final = (
     "lost_away",
     "over_budget",
 )
+_KEY: Final = ("cluster",)
 _LOSS: Final = ("cluster", "since", "due_at", "in_outbox", "at_broker")
 
 
@@ -48,35 +49,33 @@ def losses(connection: Connection) -> list[Loss]:
 
 def keep_positions(connection: Connection, states: Mapping[str, Position]) -> None:
     """Write down how far the producers of some clusters have come."""
-    _keep(connection, "positions", _POSITION, [(cluster, at.boot, at.seq) for cluster, at in states.items()])
+    upsert(
+        connection,
+        "positions",
+        _POSITION,
+        [(cluster, at.boot, at.seq) for cluster, at in states.items()],
+        key=_KEY,
+    )
 
 
 def keep_presences(connection: Connection, states: Mapping[str, Presence | None]) -> None:
     """Write down what is known about some clusters, and forget those that are None."""
-    _keep(connection, "presences", _PRESENCE, [_presence_row(state) for state in states.values() if state])
+    upsert(
+        connection, "presences", _PRESENCE, [_presence_row(state) for state in states.values() if state], key=_KEY
+    )
     _forget(connection, "presences", [cluster for cluster, state in states.items() if state is None])
 
 
 def keep_losses(connection: Connection, states: Mapping[str, Loss | None]) -> None:
     """Write down what is lost of some clusters, and forget those that are None."""
-    _keep(connection, "losses", _LOSS, [_loss_row(state) for state in states.values() if state])
+    rows = [_loss_row(state) for state in states.values() if state]
+    upsert(connection, "losses", _LOSS, rows, key=_KEY)
     _forget(connection, "losses", [cluster for cluster, state in states.items() if state is None])
 
 
 def _all(connection: Connection, table: str, columns: Sequence[str]) -> list[tuple[Any, ...]]:
     query = f"SELECT {', '.join(columns)} FROM {table}"  # noqa: S608 - the names are those above
     return connection.execute(query).fetchall()
-
-
-def _keep(connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
-    """Insert rows, or put them in the place of those about the same cluster."""
-    news = ", ".join(f"{column} = excluded.{column}" for column in columns)
-    insert(
-        connection,
-        f"INSERT INTO {table} ({', '.join(columns)})",
-        rows,
-        ending=f"ON CONFLICT (cluster) DO UPDATE SET {news}",
-    )
 
 
 def _forget(connection: Connection, table: str, clusters: Sequence[str]) -> None:

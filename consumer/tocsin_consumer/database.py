@@ -162,6 +162,19 @@ def insert(connection: Connection, statement: str, rows: Sequence[Row], *, endin
         connection.execute(f"{statement} VALUES {values(run)} {ending}", [value for row in run for value in row])
 
 
+def upsert(
+    connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Row], *, key: Sequence[str]
+) -> None:
+    """Insert rows, or put them in the place of those with the same key."""
+    news = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in key)
+    insert(
+        connection,
+        f"INSERT INTO {table} ({', '.join(columns)})",
+        rows,
+        ending=f"ON CONFLICT ({', '.join(key)}) DO {f'UPDATE SET {news}' if news else 'NOTHING'}",
+    )
+
+
 def _connect(path: str) -> Connection:
     """Open a connection; its transactions are begun by us, not by guesses of Python's."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS)

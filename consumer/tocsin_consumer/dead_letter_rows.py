@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from tocsin_consumer.database import Connection, insert
-from tocsin_consumer.records import DeadPayload, Outcome, StoredEvent
+from tocsin_consumer.records import Content, DeadPayload, Outcome, StoredEvent
 from tocsin_consumer.report import Report
 from tocsin_consumer.tables import milliseconds
 
@@ -34,7 +34,7 @@ def insert_deliveries(connection: Connection, outcomes: Sequence[Outcome]) -> No
         )
         for outcome in outcomes
     ]
-    insert(connection, "INSERT INTO dead_letters (kind, reason, at, receiver, event, incident)", rows)
+    insert(connection, "INSERT INTO dead_letters (kind, reason, at, receiver, event, incident, storm)", rows)
 
 
 def delete_old(connection: Connection, before: datetime) -> None:
@@ -42,6 +42,11 @@ def delete_old(connection: Connection, before: datetime) -> None:
     connection.execute("DELETE FROM dead_letters WHERE at < ?", (milliseconds(before),))
 
 
-def _subject(content: StoredEvent | Report) -> tuple[int | None, int | None]:
-    """Return the ids of the event and of the incident, one of which there is."""
-    return (None, content.incident) if isinstance(content, Report) else (content.id, None)
+def _subject(content: Content) -> tuple[int | None, int | None, str | None]:
+    """Return the ids of the event, the incident and the storm, one of which there is."""
+    match content:
+        case StoredEvent():
+            return content.id, None, None
+        case Report():
+            return None, content.incident, None
+    return None, None, content.storm

@@ -6,10 +6,10 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from tocsin_consumer import dead_letter_rows, incident_rows
+from tocsin_consumer import dead_letter_rows, incident_rows, storm_rows
 from tocsin_consumer.database import Connection
 from tocsin_consumer.dispatch import Cause, Told
-from tocsin_consumer.records import Backlog, Delivery, Entry, Order, Outcome, StoredEvent
+from tocsin_consumer.records import Backlog, Content, Delivery, Entry, Order, Outcome, StoredEvent
 from tocsin_consumer.report import Report, report
 from tocsin_consumer.tables import milliseconds, time_of
 
@@ -33,15 +33,13 @@ _DUE: Final = f"""
 SELECT deliveries.id, receiver, attempts, created_at, event, cluster, uid, payload, received_at
 {_HEADS} AND {_IS_DUE} ORDER BY deliveries.id LIMIT :limit
 """
-_PENDING_INCIDENTS: Final = """
-FROM deliveries WHERE receiver = :receiver AND state = 'pending' AND incident IS NOT NULL
-"""
-_DUE_INCIDENT: Final = f"""
-SELECT id, receiver, attempts, created_at, incident, cause
-{_PENDING_INCIDENTS} AND {_IS_DUE} ORDER BY id DESC LIMIT 1
+_PENDING_REPORTS: Final = "FROM deliveries WHERE receiver = :receiver AND state = 'pending' AND event IS NULL"
+_DUE_REPORT: Final = f"""
+SELECT id, receiver, attempts, created_at, incident, cause, storm
+{_PENDING_REPORTS} AND {_IS_DUE} ORDER BY id DESC LIMIT 1
 """
 _NEXT_DUE: Final = f"""
-SELECT MIN(due_at) FROM (SELECT due_at {_HEADS} UNION ALL SELECT due_at {_PENDING_INCIDENTS})
+SELECT MIN(due_at) FROM (SELECT due_at {_HEADS} UNION ALL SELECT due_at {_PENDING_REPORTS})
 """  # noqa: S608 - made of the texts above
 _INSERT: Final = """
 INSERT INTO deliveries (event, receiver, state, attempts, due_at, created_at)
@@ -60,8 +58,8 @@ UPDATE deliveries SET state = ?, attempts = ?, reason = ?, due_at = ?, settled_a
 """
 _ORPHANED: Final = "state = 'pending' AND receiver NOT IN (SELECT value FROM json_each(:receivers))"
 _BURY: Final = f"""
-INSERT INTO dead_letters (kind, reason, at, receiver, event, incident)
-SELECT 'delivery', :reason, :now, receiver, event, incident FROM deliveries WHERE {_ORPHANED}
+INSERT INTO dead_letters (kind, reason, at, receiver, event, incident, storm)
+SELECT 'delivery', :reason, :now, receiver, event, incident, storm FROM deliveries WHERE {_ORPHANED}
 """  # noqa: S608 - made of the texts above
 _SET_DEAD: Final = f"""
 UPDATE deliveries SET state = 'dead', reason = :reason, settled_at = :now WHERE {_ORPHANED}
@@ -92,10 +90,11 @@ def insert_orders(connection: Connection, orders: Sequence[Order], now: datetime
 
 
 def due(connection: Connection, receiver: str, now: datetime, *, limit: int) -> list[Delivery]:
-    """Return deliveries that may be tried now: of events, or else of one incident.
+    """Return deliveries that may be tried now: of events, or else one of an incident or a storm.
 
-    Events come oldest first, and of each only the oldest state. Incidents come newest first, and each as it is
-    now: what waits any longer is told with all that has happened meanwhile.
+    Events come oldest first, and of each only the oldest state. Incidents and storms come newest first, and each
+    as it is now: what waits any longer is told with all that has happened meanwhile, and what would wait for too
+    long is merged.
 
     A state whose predecessor is still pending is not due, so a receiver sees counts rise. What was recorded
     or last tried later than now, or is due later than any wait could explain, shows that the clock was set
@@ -108,7 +107,10 @@ def due(connection: Connection, receiver: str, now: datetime, *, limit: int) -> 
         "limit": limit,
     }
     events = [_of_event(row) for row in connection.execute(_DUE, named)]
-    return events or [_of_incident(connection, row) for row in connection.execute(_DUE_INCIDENT, named).fetchall()]
+    if events:
+        return events
+    storm_rows.merge(connection, receiver, now)
+    return [_of_report(connection, row, now) for row in connection.execute(_DUE_REPORT, named).fetchall()]
 
 
 def next_due_at(connection: Connection, receiver: str) -> datetime | None:
@@ -167,9 +169,13 @@ def _of_event(row: tuple[Any, ...]) -> Delivery:
     return Delivery(id_, receiver, attempts, time_of(created_at), f"cluster {cluster}, event {uid}", content)
 
 
-def _of_incident(connection: Connection, row: tuple[Any, ...]) -> Delivery:
-    id_, receiver, attempts, created_at, incident, cause = row
-    (found,) = incident_rows.find(connection, [incident])
-    told = incident_rows.recall(connection, [incident]).told.get(incident, {}).get(receiver)
-    content = report(found, told, Cause(cause))
-    return Delivery(id_, receiver, attempts, time_of(created_at), f"incident {incident}", content)
+def _of_report(connection: Connection, row: tuple[Any, ...], now: datetime) -> Delivery:
+    id_, receiver, attempts, created_at, incident, cause, storm = row
+    content: Content
+    if incident is None:
+        subject, content = f"storm {storm}", storm_rows.digest(connection, storm, now)
+    else:
+        (found,) = incident_rows.find(connection, [incident])
+        told = incident_rows.recall(connection, [incident]).told.get(incident, {}).get(receiver)
+        subject, content = f"incident {incident}", report(found, told, Cause(cause))
+    return Delivery(id_, receiver, attempts, time_of(created_at), subject, content)

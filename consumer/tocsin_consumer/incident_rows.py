@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from tocsin_consumer.database import Connection, Row, insert
+from tocsin_consumer.database import Connection, upsert
 from tocsin_consumer.dispatch import Told
 from tocsin_consumer.incident import End, Incident, Problem, ProblemKey
 from tocsin_consumer.records import IncidentChanges, Record
@@ -85,11 +85,11 @@ def recall(connection: Connection, ids: Collection[int]) -> Record:
 
 def keep(connection: Connection, changes: IncidentChanges) -> None:
     """Write down what has changed."""
-    _put(
+    upsert(
         connection, "incidents", _INCIDENT, [_incident_row(one) for one in changes.incidents.values()], key=("id",)
     )
     rows = [_problem_row(id_, problem) for (id_, _), problem in changes.problems.items()]
-    _put(connection, "problems", _PROBLEM, rows, key=_PROBLEM_KEY)
+    upsert(connection, "problems", _PROBLEM, rows, key=_PROBLEM_KEY)
 
 
 def keep_told(connection: Connection, told: Iterable[tuple[int, str, Told]]) -> None:
@@ -98,7 +98,7 @@ def keep_told(connection: Connection, told: Iterable[tuple[int, str, Told]]) -> 
         (incident, receiver, milliseconds(one.at), one.revision, one.occurrences)
         for incident, receiver, one in told
     ]
-    _put(connection, "told", _TOLD, rows, key=("incident", "receiver"))
+    upsert(connection, "told", _TOLD, rows, key=("incident", "receiver"))
 
 
 def delete_old(connection: Connection, before: datetime, *, limit: int) -> None:
@@ -108,7 +108,7 @@ def delete_old(connection: Connection, before: datetime, *, limit: int) -> None:
     """
     old = [id_ for (id_,) in connection.execute(_OLD, {"before": milliseconds(before), "limit": limit})]
     ids = (json.dumps(old),)
-    for table in ("deliveries", "told", "problems"):
+    for table in ("deliveries", "enrolled", "told", "problems"):
         connection.execute(f"DELETE FROM {table} WHERE incident {_IN}", ids)  # noqa: S608 - as above
     connection.execute(f"DELETE FROM incidents WHERE id {_IN}", ids)  # noqa: S608 - as above
 
@@ -127,19 +127,6 @@ def _problems(connection: Connection, ids: Collection[int]) -> dict[int, dict[Pr
         problem = _problem(row)
         found.setdefault(incident, {})[problem.key] = problem
     return found
-
-
-def _put(
-    connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Row], *, key: Sequence[str]
-) -> None:
-    """Insert rows, or put them in the place of those with the same key."""
-    news = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in key)
-    insert(
-        connection,
-        f"INSERT INTO {table} ({', '.join(columns)})",
-        rows,
-        ending=f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {news}",
-    )
 
 
 def _incident_row(one: Incident) -> tuple[Any, ...]:

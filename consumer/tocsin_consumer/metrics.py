@@ -89,8 +89,20 @@ class _Collector(Collector):
         )
         yield _counter("events_dropped", "New events that no route takes to a receiver.", counters.dropped)
         yield _counter("events_missing", "Events that producers numbered and that never came.", counters.missing)
+        yield from self._incidents()
         yield _counter("notices", "Notices about clusters.", counters.notices)
         yield _gauge("clusters", "Clusters by their state.", roster.states().items(), label="state")
+
+    def _incidents(self) -> Iterator[Metric]:
+        pipeline = self._sources.pipeline
+        counters = pipeline.counters
+        yield _gauge("incidents", "Incidents that are not closed.", pipeline.board.states().items(), label="state")
+        yield _gauge("problems_muted", "Problems that are inhibited or silenced.", pipeline.board.muted())
+        yield _gauge("storms", "Storms that go on, of all receivers.", len(pipeline.storms))
+        yield _counter("notifications", "Notifications of incidents that were called for.", counters.notifications)
+        yield _counter("notifications_digested", "Of incidents, told in the digest of a storm.", counters.digested)
+        what = "Events that end what no incident knows, and tell nobody anything."
+        yield _counter("recoveries_needless", what, counters.needless)
 
     def _deliveries(self) -> Iterator[Metric]:
         workers = self._sources.workers

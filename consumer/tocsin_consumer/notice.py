@@ -23,6 +23,9 @@ class Reason(StrEnum):
     UNSTABLE = "ClusterUnstable"
     LOST = "EventsLost"
     HELD = "EventsHeld"
+    STORM = "EventStorm"
+    CALM = "EventStormOver"
+    BACKLOG = "NotificationsMerged"
 
 
 class Facts(BaseModel):
@@ -48,6 +51,12 @@ class Facts(BaseModel):
     #: How often the link has dropped of late, and how long its state has to hold from now on to be told.
     drops: Counter | None = None
     hold_seconds: Counter | None = None
+    #: Of a storm, or of what was merged: its incidents, those of them that go on, their problems and occurrences.
+    storm_since: EpochSeconds | None = None
+    incidents: Counter | None = None
+    going_on: Counter | None = None
+    problems: Counter | None = None
+    occurrences: Counter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +77,7 @@ def as_event(notice: Notice, *, uid: str, message: str) -> EventPayload:
     fields = {
         "v": VERSION,
         "cluster": notice.cluster,
-        "type": "Normal" if notice.reason == Reason.ONLINE else "Warning",
+        "type": "Normal" if notice.reason in (Reason.ONLINE, Reason.CALM) else "Warning",
         "reason": notice.reason.value,
         "kind": KIND,
         "name": notice.cluster,

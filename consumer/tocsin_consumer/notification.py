@@ -3,18 +3,19 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from tocsin_consumer.digest import Digest
 from tocsin_consumer.report import Report
 from tocsin_schemas.event import EventPayload
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One state of one event, and when the consumer received it (aware UTC); or an incident that it stands for."""
+    """One state of one event, and when the consumer received it (aware UTC); or what it stands for."""
 
     event: EventPayload
     received_at: datetime
-    #: None where the event is told as it came.
-    report: Report | None = None
+    #: An incident, or a storm; None where the event is told as it came.
+    report: Report | Digest | None = None
 
     @property
     def delay(self) -> timedelta:

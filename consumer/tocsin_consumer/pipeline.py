@@ -23,6 +23,7 @@ from tocsin_consumer.roster import Changes, Roster
 from tocsin_consumer.route import Route
 from tocsin_consumer.sequence import Position
 from tocsin_consumer.store import Store
+from tocsin_consumer.storm import StormRules, Storms
 from tocsin_consumer.throttle import ThrottledLog
 from tocsin_consumer.wording import event_of
 from tocsin_schemas.event import EventPayload
@@ -49,6 +50,8 @@ class Counters:
     #: Deliveries of single events; and notifications of incidents, which tell of any number of them.
     deliveries: int = 0
     notifications: int = 0
+    #: Incidents that were told in the digest of a storm instead.
+    digested: int = 0
     #: Recoveries of what no incident knows, which tell nobody anything.
     needless: int = 0
     #: What was told about clusters; beside the events, and not among them.
@@ -84,6 +87,7 @@ class Pipeline:
         route: the top of the routing tree.
         rules: when a cluster is told to be gone, and to be back.
         mutes: what keeps incidents from being told.
+        storm_rules: when incidents are told together.
         store: where it ends.
         notify: called with the names of receivers that have something new to deliver.
         clock: the time, aware.
@@ -97,6 +101,7 @@ class Pipeline:
         *,
         rules: Rules,
         mutes: Mutes,
+        storm_rules: StormRules,
         store: Store,
         notify: Callable[[Collection[str]], None],
         clock: Clock = utc_now,
@@ -112,6 +117,7 @@ class Pipeline:
             now=clock(),
             monotonic=monotonic,
         )
+        self.storms = Storms(storm_rules, store.live_storms(), now=clock(), monotonic=monotonic)
         self._root = root
         self._route = route
         self._store = store
@@ -155,6 +161,8 @@ class Pipeline:
         now = self._clock()
         changes, incidents = self.roster.elapse(uplink, now), IncidentChanges()
         self.board.elapse(incidents, self._store.recall, lambda name: self.roster.heard_since(name, now), now=now)
+        self.storms.gather(incidents, now=now)
+        self.storms.elapse(incidents, now=now)
         if changes or incidents:
             self._keep(changes, Counters(), incidents=incidents)
 
@@ -206,6 +214,7 @@ class Pipeline:
         self._positions = sequence.merge(self._positions, moved)
         self.roster.keep(changes, now)
         self.board.keep(incidents, now)
+        self.storms.keep(incidents, now)
         self._tell(dead, notices)
         self.counters.add(counted)
         self.counters.add(
@@ -213,6 +222,7 @@ class Pipeline:
                 dropped=sum(not entry.is_wanted for entry in entries[: len(fresh)]),
                 deliveries=sum(len(entry.receivers) for entry in entries),
                 notifications=len(incidents.orders),
+                digested=len(incidents.enrolled),
                 needless=incidents.needless,
                 notices=len(notices),
             )
@@ -220,6 +230,7 @@ class Pipeline:
         self._notify(
             {receiver for entry in entries for receiver in entry.receivers}
             | {order.receiver for order in incidents.orders}
+            | {order.receiver for order in incidents.digests}
         )
 
     def _sort(self, fresh: Fresh, incidents: IncidentChanges, now: datetime) -> Entry:

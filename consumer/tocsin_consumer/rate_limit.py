@@ -35,6 +35,10 @@ class SlidingWindow:
         for _, times in self._windows:
             times.append(now)
 
+    def is_empty(self, now: float) -> bool:
+        """Tell whether nothing was noted of late."""
+        return all(not times or times[-1] + per <= now for per, times in self._windows)
+
 
 def _wait(times: deque[float], per: float, now: float, *, room: int) -> float:
     count = times.maxlen or 0

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Discriminator, Field, SecretStr, Tag, ValidationInfo, field_validator, model_validator
 
 from tocsin_consumer.labels import Language
+from tocsin_consumer.rate_limit import RateLimit
 from tocsin_consumer.receiver_fields import (
     BotUrl,
     BotUrlFile,
@@ -137,6 +138,11 @@ class RateLimitSettings(Settings):
 
     count: Number = Field(ge=1, le=100_000, description="So many requests …")
     per: Duration = Field(ge=timedelta(seconds=1), le=timedelta(days=1), description="… in so long.")
+
+    @property
+    def limit(self) -> RateLimit:
+        """The same, for the code that keeps to it."""
+        return RateLimit(self.count, self.per)
 
 
 #: How long it may take until a request is under way (a name that is looked up, a handshake), and all besides.

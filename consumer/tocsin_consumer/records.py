@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
+from tocsin_consumer.digest import Digest
 from tocsin_consumer.dispatch import Cause, Told
 from tocsin_consumer.errors import PermanentError
 from tocsin_consumer.incident import Incident, Problem, ProblemKey
@@ -18,6 +19,8 @@ from tocsin_schemas.event import EventPayload
 Key = tuple[str, str]
 #: The key of a route and what events have in common: no two live incidents have the same.
 Group = tuple[str, tuple[tuple[str, str], ...]]
+#: Receiver and scope: no two storms that go on have the same.
+Place = tuple[str, str]
 #: A problem of an incident, unlike all others.
 Standing = tuple[int, ProblemKey]
 
@@ -55,6 +58,50 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class Storm:
+    """Incidents of a scope that a receiver is told of together."""
+
+    receiver: str
+    scope: str
+    since: datetime
+    #: When the last came that would have been told by itself.
+    news_at: datetime
+    #: When something is to be decided about it next; None once it is over.
+    due_at: datetime | None = None
+    #: Whether a digest was called for since.
+    is_told: bool = False
+    ended_at: datetime | None = None
+
+    @property
+    def place(self) -> Place:
+        """Receiver and scope."""
+        return self.receiver, self.scope
+
+    @property
+    def id(self) -> str:
+        """What tells it from every other."""
+        return f"{self.receiver}/{self.scope}/{self.since.isoformat()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """An incident that is part of a storm, and told in its digest as it was `told`."""
+
+    storm: str
+    receiver: str
+    incident: int
+    told: Told
+
+
+@dataclass(frozen=True, slots=True)
+class DigestOrder:
+    """Tell a receiver about a storm, unless that is under way."""
+
+    storm: str
+    receiver: str
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """What the store knows about the telling of some incidents."""
 
@@ -74,11 +121,14 @@ class IncidentChanges:
     #: The problems that have changed.
     problems: dict[Standing, Problem] = field(default_factory=dict)
     orders: list[Order] = field(default_factory=list)
+    storms: dict[Place, Storm] = field(default_factory=dict)
+    enrolled: list[Enrolment] = field(default_factory=list)
+    digests: list[DigestOrder] = field(default_factory=list)
     #: Recoveries of what nobody knows.
     needless: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.incidents)
+        return bool(self.incidents or self.storms)
 
     def put(self, before: Incident | None, after: Incident) -> None:
         """Note that `after` has come of `before`."""
@@ -90,8 +140,21 @@ class IncidentChanges:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """One state of an event as it stands in the store."""
+
+    id: int
+    payload: bytes
+    received_at: datetime
+
+
+#: What a delivery is about: an event, an incident or a storm.
+Content = StoredEvent | Report | Digest
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
-    """An event, or an incident as it is now, that a receiver has not been told about yet."""
+    """An event, or an incident or a storm as it is now, that a receiver has not been told about yet."""
 
     id: int
     receiver: str
@@ -99,7 +162,7 @@ class Delivery:
     created_at: datetime
     #: What it is about, in a few words for a log: the cluster and the event, or the incident.
     subject: str
-    content: "StoredEvent | Report"
+    content: Content
 
     @property
     def notification(self) -> Notification:
@@ -110,19 +173,12 @@ class Delivery:
         """
         if isinstance(self.content, Report):
             return Notification(self.content.event, self.content.received_at, self.content)
+        if isinstance(self.content, Digest):
+            return Notification(self.content.event, self.content.at, self.content)
         try:
             return Notification(EventPayload.model_validate_json(self.content.payload), self.content.received_at)
         except ValidationError as error:
             raise PermanentError("what the store holds of it cannot be read") from error
-
-
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
-    """One state of an event as it stands in the store."""
-
-    id: int
-    payload: bytes
-    received_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,9 @@ from jinja2.exceptions import SecurityError
 from jinja2.runtime import BlockReference, Context, LoopContext, Macro, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from tocsin_consumer import digest
 from tocsin_consumer.clock import local_time
+from tocsin_consumer.digest import Digest
 from tocsin_consumer.errors import RenderError
 from tocsin_consumer.go_template import go_hint
 from tocsin_consumer.inert import inert, shortened
@@ -31,7 +33,6 @@ from tocsin_consumer.notice import facts_of
 from tocsin_consumer.notification import Notification
 from tocsin_consumer.severity import severity
 from tocsin_consumer.wording import Words, words
-from tocsin_schemas.event import EventPayload
 
 #: How a value is made harmless where it is put.
 Escape = Callable[[str], str]
@@ -103,7 +104,7 @@ class View:
         namespace, name, field = (inert(text or "") for text in (event.ns, event.name, event.field))
         reason, where = inert(event.reason), f"{namespace}/{name}" if namespace else name
         last_at = local_time(event.last, time_zone)
-        said = _words(event, time_zone, language) or Words(f"{reason} · {where}", inert(event.msg))
+        said = _words(notification, time_zone, language) or Words(f"{reason} · {where}", inert(event.msg))
         return cls(
             cluster=event.cluster,
             namespace=namespace,
@@ -147,10 +148,15 @@ class View:
         return replace(self, message=message, event={**self.event, "msg": message})
 
 
-def _words(event: EventPayload, time_zone: ZoneInfo, language: Language) -> Words | None:
+def _words(notification: Notification, time_zone: ZoneInfo, language: Language) -> Words | None:
     """Return what a notice of our own says; None for an event."""
-    notice = facts_of(event)
-    return notice and words(*notice, time_zone, language=language)
+    notice = facts_of(notification.event)
+    if notice is None:
+        return None
+    said = words(*notice, time_zone, language=language)
+    if isinstance(notification.report, Digest):
+        return replace(said, rows=(*said.rows, *digest.rows(notification.report, language)))
+    return said
 
 
 def wire(notification: Notification) -> dict[str, Any]:

@@ -67,6 +67,7 @@ class Consumer:
             Route(settings.route, single=settings.single),
             rules=settings.presence.rules,
             mutes=Mutes(),
+            storm_rules=settings.storm.rules,
             store=self._store,
             notify=self._wake_workers,
             clock=clock,

@@ -1,10 +1,12 @@
 """Events to try templates, cards and receivers on: what clusters really say, and what an attacker might."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
+from tocsin_consumer.digest import BACKLOG, FLEET, Digest, Share, Top
 from tocsin_consumer.notice import Facts, Notice, Reason
 from tocsin_consumer.notification import Notification
 from tocsin_consumer.wording import event_of
@@ -173,7 +175,8 @@ def samples(now: datetime = _NOW) -> Mapping[str, Notification]:
         name: Notification(event_of(notice, uid=f"00000000-0000-4000-8000-{number:012}"), now)
         for number, (name, notice) in enumerate(_notices(now).items(), start=len(events) + 1)
     }
-    return MappingProxyType(events | notices)
+    digests = {name: Notification(one.event, now, one) for name, one in _digests(now).items()}
+    return MappingProxyType(events | notices | digests)
 
 
 def _notices(now: datetime) -> dict[str, Notice]:
@@ -199,6 +202,30 @@ def _notices(now: datetime) -> dict[str, Notice]:
         name: Notice(reason, "edge-042", 17, since=now - timedelta(seconds=ago), at=now, facts=facts)
         for name, (reason, ago, facts) in told.items()
     }
+
+
+def _digests(now: datetime) -> dict[str, Digest]:
+    """Return what is told when so much happens that nobody could read it one by one."""
+    offline = Digest(
+        storm="ops/*/1",
+        receiver="ops",
+        scope=FLEET,
+        since=now - timedelta(minutes=25),
+        ended_at=None,
+        at=now,
+        incidents=990,
+        going_on=962,
+        problems=1204,
+        occurrences=1311,
+        reasons=Top((Share("ClusterOffline", 970), Share("NodeNotReady", 14), Share("BackOff", 6)), 0),
+        clusters=Top(tuple(Share(f"edge-{number:03}", 3 - number // 3) for number in range(1, 6)), 965),
+        objects=Top((Share("pi-1", 9), Share("production/api", 6), Share("kube-system/coredns", 4)), 1021),
+    )
+    over = replace(offline, since=now - timedelta(hours=2), ended_at=now, going_on=3)
+    merged = replace(
+        offline, scope=BACKLOG, ended_at=now, incidents=212, going_on=80, problems=240, occurrences=512
+    )
+    return {"storm": offline, "storm-over": over, "merged": merged}
 
 
 def _notification(name: str, number: int, now: datetime) -> Notification:

@@ -24,7 +24,8 @@ from tocsin_consumer.labels import Language
 from tocsin_consumer.match import MatchField, MatchSettings
 from tocsin_consumer.presence import Rules
 from tocsin_consumer.receiver_fields import TimeZone, WebUrl, WebUrlFile, check_one_url, secret_of
-from tocsin_consumer.receiver_settings import ReceiverSettings
+from tocsin_consumer.receiver_settings import RateLimitSettings, ReceiverSettings
+from tocsin_consumer.storm import StormRules
 from tocsin_schemas import configuration, logs, topics
 from tocsin_schemas.broker import BrokerSettings
 from tocsin_schemas.configuration import (
@@ -161,6 +162,34 @@ class PresenceSettings(Settings):
         return clusters
 
 
+class StormSettings(Settings):
+    """When incidents are told together in a digest, and no longer one by one."""
+
+    cluster: RateLimitSettings | None = Field(
+        default=RateLimitSettings(count=10, per=timedelta(minutes=5)),
+        description="So many incidents of one cluster are told one by one to a receiver; null for any number.",
+    )
+    fleet: RateLimitSettings | None = Field(
+        default=RateLimitSettings(count=30, per=timedelta(minutes=5)),
+        description="So many of all clusters together; null for any number.",
+    )
+    calm_after: Duration = Field(
+        default=timedelta(minutes=10),
+        ge=_SECOND,
+        le=_DAY,
+        description="A storm is over once nothing would have been told for so long.",
+    )
+
+    @property
+    def rules(self) -> StormRules:
+        """The same, for the code that decides."""
+        return StormRules(
+            cluster=self.cluster.limit if self.cluster else None,
+            fleet=self.fleet.limit if self.fleet else None,
+            calm_after=self.calm_after,
+        )
+
+
 class HttpSettings(Settings):
     """Where `/healthz`, `/readyz` and `/metrics` can be asked for; without this section nobody listens."""
 
@@ -210,6 +239,7 @@ class ConsumerSettings(Settings):
     time_zone: TimeZone = Field(default=ZoneInfo("UTC"), description="Of the times in notifications.")
     language: Language = Field(default="en", description="Of the built-in texts in notifications.")
     presence: PresenceSettings = PresenceSettings()
+    storm: StormSettings = StormSettings()
     receivers: list[ReceiverSettings] = Field(min_length=1)
     route: RouteSettings
     http: HttpSettings | None = None

@@ -55,6 +55,9 @@ _ABOUT_CLUSTERS: Final = {
     Reason.LOST: Severity.WARNING,
     Reason.HELD: Severity.WARNING,
     Reason.ONLINE: Severity.RECOVERED,
+    Reason.STORM: Severity.CRITICAL,
+    Reason.CALM: Severity.RECOVERED,
+    Reason.BACKLOG: Severity.WARNING,
 }
 #: Of type Normal, and trouble all the same: an image that cannot be pulled, addresses that run out, evictions.
 _NORMAL_BUT_WARNING: Final = frozenset(

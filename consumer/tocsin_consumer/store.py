@@ -11,13 +11,24 @@ from tocsin_consumer import (
     delivery_rows,
     event_rows,
     incident_rows,
+    storm_rows,
     tables,
 )
 from tocsin_consumer.database import Database
 from tocsin_consumer.incident import Incident
 from tocsin_consumer.losses import Loss
 from tocsin_consumer.presence import Presence
-from tocsin_consumer.records import Backlog, DeadPayload, Delivery, Entry, IncidentChanges, Key, Outcome, Record
+from tocsin_consumer.records import (
+    Backlog,
+    DeadPayload,
+    Delivery,
+    Entry,
+    IncidentChanges,
+    Key,
+    Outcome,
+    Record,
+    Storm,
+)
 from tocsin_consumer.sequence import Position
 
 #: How long a look from outside waits for those who are at the database.
@@ -84,6 +95,11 @@ class Store:
         with self._database.transaction() as connection:
             return incident_rows.live(connection)
 
+    def live_storms(self) -> list[Storm]:
+        """Return the storms that go on."""
+        with self._database.transaction() as connection:
+            return storm_rows.live(connection)
+
     def next_incident(self) -> int:
         """Return the id that the next incident has."""
         with self._database.transaction() as connection:
@@ -126,9 +142,11 @@ class Store:
             if incidents:
                 incident_rows.keep(connection, incidents)
                 delivery_rows.insert_orders(connection, incidents.orders, now)
+                storm_rows.keep(connection, incidents.storms.values(), incidents.enrolled)
+                storm_rows.insert_digests(connection, incidents.digests, now)
 
     def due(self, receiver: str, now: datetime, *, limit: int) -> list[Delivery]:
-        """Return deliveries that may be tried now: of events, or else of one incident as it is now."""
+        """Return deliveries that may be tried now: of events, or else of an incident or a storm as it is now."""
         with self._database.transaction() as connection:
             return delivery_rows.due(connection, receiver, now, limit=limit)
 
@@ -154,6 +172,7 @@ class Store:
         """
         with self._database.transaction() as connection:
             dead_letter_rows.delete_old(connection, before)
+            storm_rows.delete_old(connection, before)
             incident_rows.delete_old(connection, before, limit=limit)
             return event_rows.delete_old(connection, before, limit=limit)
 

@@ -77,7 +77,28 @@ _SCHEMA: Final = (
         PRIMARY KEY (incident, receiver)
     ) WITHOUT ROWID
     """,
-    # Of an event or, since version 4, of an incident as it is when it is delivered.
+    # records.Storm, and the incidents that are told in its digest.
+    """
+    CREATE TABLE IF NOT EXISTS storms (
+        id TEXT NOT NULL PRIMARY KEY,
+        receiver TEXT NOT NULL,
+        scope TEXT NOT NULL,
+        since BIGINT NOT NULL,
+        news_at BIGINT NOT NULL,
+        due_at BIGINT,
+        is_told INTEGER NOT NULL,
+        ended_at BIGINT
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS enrolled (
+        storm TEXT NOT NULL REFERENCES storms (id),
+        incident INTEGER NOT NULL REFERENCES incidents (id),
+        PRIMARY KEY (storm, incident)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX IF NOT EXISTS ix_enrolled_incident ON enrolled (incident)",
+    # Of an event or, since version 4, of an incident or a storm as it is when it is delivered.
     # settled_at: when the last try was, whatever became of it.
     """
     CREATE TABLE IF NOT EXISTS deliveries (
@@ -85,6 +106,7 @@ _SCHEMA: Final = (
         event INTEGER REFERENCES events (id),
         incident INTEGER REFERENCES incidents (id),
         cause TEXT,
+        storm TEXT REFERENCES storms (id),
         receiver TEXT NOT NULL,
         state TEXT NOT NULL,
         attempts INTEGER NOT NULL,
@@ -108,7 +130,8 @@ _SCHEMA: Final = (
         payload BLOB,
         receiver TEXT,
         event INTEGER REFERENCES events (id),
-        incident INTEGER REFERENCES incidents (id)
+        incident INTEGER REFERENCES incidents (id),
+        storm TEXT REFERENCES storms (id)
     )
     """,
     "CREATE INDEX IF NOT EXISTS ix_dead_letters_at ON dead_letters (at)",
@@ -159,6 +182,7 @@ _BEFORE_4: Final = (
     "DROP INDEX ix_deliveries_event",
     "DROP INDEX pending",
     "ALTER TABLE dead_letters ADD COLUMN incident INTEGER REFERENCES incidents (id)",
+    "ALTER TABLE dead_letters ADD COLUMN storm TEXT REFERENCES storms (id)",
 )
 _AFTER_4: Final = (
     """

@@ -23,6 +23,9 @@ _TITLES: Final[dict[Language, dict[Reason, str]]] = {
         Reason.UNSTABLE: "集群连接不稳定",
         Reason.LOST: "事件丢失",
         Reason.HELD: "事件暂缓送达",
+        Reason.STORM: "告警风暴",
+        Reason.CALM: "告警风暴已平息",
+        Reason.BACKLOG: "积压通知已合并",
     },
     "en": {
         Reason.OFFLINE: "Cluster offline",
@@ -31,6 +34,9 @@ _TITLES: Final[dict[Language, dict[Reason, str]]] = {
         Reason.UNSTABLE: "Cluster link unstable",
         Reason.LOST: "Events lost",
         Reason.HELD: "Events held back",
+        Reason.STORM: "Alert storm",
+        Reason.CALM: "Alert storm over",
+        Reason.BACKLOG: "Waiting notifications merged",
     },
 }
 _LABELS: Final[dict[Language, dict[str, str]]] = {
@@ -47,6 +53,15 @@ _LABELS: Final[dict[Language, dict[str, str]]] = {
         "lost_at_broker": "发布后未收到",
         "drops": "断线次数",
         "hold_seconds": "保持多久后通知",
+        "storm_since": "风暴始于",
+        "incidents": "事件组",
+        "going_on": "仍在持续",
+        "problems": "问题",
+        "occurrences": "发生次数",
+        "reasons": "主要原因",
+        "clusters": "主要集群",
+        "objects": "主要对象",
+        "others": "另有 {} 个",
     },
     "en": {
         "offline_since": "Offline since",
@@ -61,6 +76,15 @@ _LABELS: Final[dict[Language, dict[str, str]]] = {
         "lost_at_broker": "Published, never came",
         "drops": "Drop-outs",
         "hold_seconds": "Told after",
+        "storm_since": "Since",
+        "incidents": "Incidents",
+        "going_on": "Still going on",
+        "problems": "Problems",
+        "occurrences": "Occurrences",
+        "reasons": "Top reasons",
+        "clusters": "Top clusters",
+        "objects": "Top objects",
+        "others": "{} more",
     },
 }
 
@@ -71,6 +95,9 @@ _CASES: Final = {
     Reason.UNSTABLE: "unstable",
     Reason.LOST: "lost",
     Reason.HELD: "held",
+    Reason.STORM: "storm",
+    Reason.CALM: "calm",
+    Reason.BACKLOG: "merged",
 }
 #: What is the case (`_case`) → what is said about it, with facts by their names.
 _SENTENCES: Final[dict[Language, dict[str, str]]] = {
@@ -89,6 +116,17 @@ _SENTENCES: Final[dict[Language, dict[str, str]]] = {
         "held": (
             "目前积压 {held} 条：链路的每日流量预算将尽或已用尽。重置（budget.reset_at）之前，"
             "只送达首次发生的事件和节点状态，用尽后全部暂缓；积压事件在重置后送达。"
+        ),
+        "storm": (
+            "自 {storm_since} 起 {incidents} 组事件、{problems} 个问题、{occurrences} 次，"
+            "其中 {going_on} 组仍在持续。平息之前只发送摘要。"
+        ),
+        "calm": (
+            "风暴始于 {storm_since}，共 {incidents} 组事件、{problems} 个问题、{occurrences} 次，"
+            "其中 {going_on} 组仍在持续。此后恢复逐条通知。"
+        ),
+        "merged": (
+            "接收方来不及接收：较早的 {incidents} 组事件（{going_on} 组仍在持续）合并于此，最新的仍逐条发送。"
         ),
     },
     "en": {
@@ -118,6 +156,18 @@ _SENTENCES: Final[dict[Language, dict[str, str]]] = {
             "(budget.reset_at), only first occurrences and conditions of nodes come, and with all of it spent, "
             "nothing. What is held comes after that."
         ),
+        "storm": (
+            "Since {storm_since}: {incidents} incidents with {problems} problems and {occurrences} occurrences, "
+            "{going_on} of which go on. Until it calms down, digests are told instead of each."
+        ),
+        "calm": (
+            "It began at {storm_since}: {incidents} incidents with {problems} problems and {occurrences} "
+            "occurrences, {going_on} of which still go on. From now on each is told by itself again."
+        ),
+        "merged": (
+            "More was to be told than could be sent: the older {incidents} incidents, {going_on} of which go on, "
+            "are told here together; the newest are told one by one."
+        ),
     },
 }
 #: What of it is left to say where the facts stand in rows; of the cases that are missing here, nothing.
@@ -134,6 +184,9 @@ _REMARKS: Final[dict[Language, dict[str, str]]] = {
             "链路的每日流量预算将尽或已用尽。重置（budget.reset_at）之前，"
             "只送达首次发生的事件和节点状态，用尽后全部暂缓；积压事件在重置后送达。"
         ),
+        "storm": "平息之前只发送摘要。",
+        "calm": "此后恢复逐条通知。",
+        "merged": "接收方来不及接收，较早的合并于此，最新的仍逐条发送。",
     },
     "en": {
         "offline": "What happens there is held back, and comes when it returns.",
@@ -151,6 +204,9 @@ _REMARKS: Final[dict[Language, dict[str, str]]] = {
             "only first occurrences and conditions of nodes come, and with all of it spent, nothing. "
             "What is held comes after that."
         ),
+        "storm": "Until it calms down, digests are told instead of each incident.",
+        "calm": "From now on each incident is told by itself again.",
+        "merged": "More was to be told than could be sent: the older is told here, the newest one by one.",
     },
 }
 
@@ -175,6 +231,11 @@ def words(reason: Reason, facts: Facts, time_zone: ZoneInfo, *, language: Langua
     rows = tuple(_rows(given, shown, time_zone, language))
     remark = _REMARKS[language].get(case, "") if rows else None
     return Words(_TITLES[language][reason], message, rows, remark)
+
+
+def label(name: str, language: Language) -> str:
+    """Return what a figure is called."""
+    return _LABELS[language][name]
 
 
 def event_of(notice: Notice, *, uid: str) -> EventPayload:

@@ -4,15 +4,17 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.consumer.messages import ROOT, RULES, FakeClock, arrival, event, status
+from tests.consumer.messages import NO_STORMS, ROOT, RULES, FakeClock, arrival, event, status
+from tocsin_consumer.digest import Digest
 from tocsin_consumer.intake import Uplink
 from tocsin_consumer.mute import Mutes
 from tocsin_consumer.pipeline import Pipeline
-from tocsin_consumer.records import Outcome
+from tocsin_consumer.records import Content, Outcome
 from tocsin_consumer.report import Report
 from tocsin_consumer.route import Route
 from tocsin_consumer.settings import RouteSettings
 from tocsin_consumer.store import Store
+from tocsin_consumer.storm import StormRules
 
 UPLINK = Uplink(since=0, resumed=True)
 STEP = timedelta(seconds=1)
@@ -24,17 +26,26 @@ class Desk:
     Args:
         route: settings of the top of the routing tree.
         mutes: what keeps incidents from being told.
+        storm_rules: when incidents are told together; by default never.
     """
 
-    def __init__(self, route: Mapping[str, Any] | None = None, *, mutes: Mutes | None = None) -> None:
+    def __init__(
+        self,
+        route: Mapping[str, Any] | None = None,
+        *,
+        mutes: Mutes | None = None,
+        storm_rules: StormRules = NO_STORMS,
+    ) -> None:
         self.clock = FakeClock()
         self.store = Store("sqlite://")
         #: When which receiver was told what.
         self.told: list[tuple[datetime, str, Report]] = []
+        self.digests: list[tuple[datetime, str, Digest]] = []
         #: Receivers that take nothing.
         self.down: set[str] = set()
         self._settings = RouteSettings.model_validate({"receivers": ["ops"], **(route or {})})
         self._mutes = mutes
+        self._storm_rules = storm_rules
         self._uid = 0
         self.pipeline = self._started()
 
@@ -68,9 +79,14 @@ class Desk:
         for receiver in self.store.backlog():
             while receiver not in self.down and (due := self.store.due(receiver, self.clock.now, limit=1)):
                 [delivery] = due
-                assert isinstance(delivery.content, Report)
-                self.told.append((self.clock.now, receiver, delivery.content))
+                self._note(receiver, delivery.content)
                 self.store.settle([Outcome(delivery, "delivered", self.clock.now)])
+
+    def _note(self, receiver: str, content: Content) -> None:
+        if isinstance(content, Report):
+            self.told.append((self.clock.now, receiver, content))
+        elif isinstance(content, Digest):
+            self.digests.append((self.clock.now, receiver, content))
 
     def _started(self) -> Pipeline:
         return Pipeline(
@@ -78,6 +94,7 @@ class Desk:
             Route(self._settings),
             rules=RULES,
             mutes=self._mutes or Mutes(),
+            storm_rules=self._storm_rules,
             store=self.store,
             notify=lambda _: None,
             clock=self.clock.utc,

@@ -10,6 +10,7 @@ from tocsin_consumer.notification import Notification
 from tocsin_consumer.presence import Rules
 from tocsin_consumer.rate_limit import RateLimit
 from tocsin_consumer.receivers.receiver import Note, Receipt, Rendering, unnoted
+from tocsin_consumer.storm import StormRules
 from tocsin_schemas import topics
 from tocsin_schemas.event import EventPayload
 from tocsin_schemas.session import Connection, Received
@@ -21,6 +22,7 @@ NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 RULES = Rules(
     offline_after=timedelta(minutes=5), steady_after=timedelta(minutes=1), silent_after=timedelta(minutes=150)
 )
+NO_STORMS = StormRules(cluster=None, fleet=None, calm_after=timedelta(minutes=10))
 ROOT = topics.DEFAULT_ROOT
 
 

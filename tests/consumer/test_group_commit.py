@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.consumer.messages import NOW, ROOT, RULES, arrival, event
+from tests.consumer.messages import NO_STORMS, NOW, ROOT, RULES, arrival, event
 from tocsin_consumer import delivery_rows
 from tocsin_consumer.database import Connection, in_statements
 from tocsin_consumer.feed import Feed
@@ -37,7 +37,14 @@ class Sut:
     def start(self) -> None:
         self.inbox = Inbox()
         self.pipeline = Pipeline(
-            ROOT, ROUTE, rules=RULES, mutes=Mutes(), store=self.store, notify=lambda _: None, clock=lambda: NOW
+            ROOT,
+            ROUTE,
+            rules=RULES,
+            mutes=Mutes(),
+            storm_rules=NO_STORMS,
+            store=self.store,
+            notify=lambda _: None,
+            clock=lambda: NOW,
         )
         self.feed = Feed(self.inbox, self.pipeline, acknowledge=self.acknowledge, uplink=lambda: None)
 

@@ -6,6 +6,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.consumer.messages import (
+    NO_STORMS,
     NOW,
     ROOT,
     RULES,
@@ -51,6 +52,7 @@ class Sut:
             Route(route, single=["ops"]),
             rules=RULES,
             mutes=Mutes(),
+            storm_rules=NO_STORMS,
             store=self.store,
             notify=lambda _: None,
             clock=self.clock.utc,

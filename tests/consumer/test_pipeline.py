@@ -5,7 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.consumer.messages import NOW, ROOT, RULES, FakeClock, arrival, event, forgotten, status, topic
+from tests.consumer.messages import (
+    NO_STORMS,
+    NOW,
+    ROOT,
+    RULES,
+    FakeClock,
+    arrival,
+    event,
+    forgotten,
+    status,
+    topic,
+)
 from tocsin_consumer import presence
 from tocsin_consumer.errors import StoreError
 from tocsin_consumer.inbox import Arrival
@@ -52,6 +63,7 @@ class Sut:
             ROUTE,
             rules=RULES,
             mutes=Mutes(),
+            storm_rules=NO_STORMS,
             store=self.store,
             notify=lambda names: self.woken.append(set(names)),
             clock=self.clock.utc,

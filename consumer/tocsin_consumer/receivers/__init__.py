@@ -5,7 +5,6 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from tocsin_consumer.labels import Language
-from tocsin_consumer.rate_limit import RateLimit
 from tocsin_consumer.receiver_settings import ReceiverSettings
 from tocsin_consumer.receivers.feishu import FeishuReceiver
 from tocsin_consumer.receivers.file import FileReceiver
@@ -28,6 +27,6 @@ def build(settings: ReceiverSettings, *, time_zone: ZoneInfo, language: Language
     arguments: dict[str, Any] = {
         "time_zone": settings.time_zone or time_zone,
         "language": settings.language or language,
-        "limits": (RateLimit(limit.count, limit.per),) if limit else (),
+        "limits": (limit.limit,) if limit else (),
     }
     return RECEIVERS[settings.kind](settings.name, getattr(settings, settings.kind), **arguments)
