@@ -57,6 +57,7 @@ class Database:
         self.lock = threading.Lock()
         self.path = url.removeprefix("sqlite://").removeprefix("/") or ":memory:"
         self._file: tuple[int, int] | None = None
+        self._version: int | None = None
         self._held = StoreLock(Path(self.path).resolve()) if exclusive else None
         self._connection: Connection | None = None
         try:
@@ -74,6 +75,18 @@ class Database:
     def is_lost(self) -> bool:
         """Whether the file was deleted or replaced since it was opened: what is written goes nowhere."""
         return self._file is not None and self._file != _file_at(self.path)
+
+    def changed_elsewhere(self) -> bool:
+        """Tell whether another process may have committed something since this was asked last.
+
+        Raises:
+            StoreError: the database cannot do it just now.
+        """
+        with self._translated(), self._locked(-1):
+            connection = self._opened()
+            (version,) = connection.execute("PRAGMA data_version").fetchone()  # sqlite.org/pragma.html
+        before, self._version = self._version, int(version)
+        return before != self._version
 
     def close(self) -> None:
         """Let the database go."""
@@ -111,9 +124,7 @@ class Database:
     @contextmanager
     def _committing(self) -> Iterator[Connection]:
         """Begin a transaction that may write, as two that began by reading could not both go on, and end it."""
-        connection = self._connection
-        if connection is None:
-            raise StoreError(f"store {self.path}: is not open")
+        connection = self._opened()
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield connection
@@ -121,6 +132,11 @@ class Database:
         finally:
             if connection.in_transaction:  # of some errors, such as a full disk, SQLite itself makes an end
                 connection.execute("ROLLBACK")
+
+    def _opened(self) -> Connection:
+        if self._connection is None:
+            raise StoreError(f"store {self.path}: is not open")
+        return self._connection
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -120,6 +120,7 @@ class Pipeline:
         self.storms = Storms(storm_rules, store.live_storms(), now=clock(), monotonic=monotonic)
         self._root = root
         self._route = route
+        self._mutes = mutes
         self._store = store
         self._notify = notify
         self._clock = clock
@@ -159,12 +160,19 @@ class Pipeline:
             StoreError: nothing is decided yet; it may be tried again.
         """
         now = self._clock()
+        self._renew_silences(now)
         changes, incidents = self.roster.elapse(uplink, now), IncidentChanges()
         self.board.elapse(incidents, self._store.recall, lambda name: self.roster.heard_since(name, now), now=now)
         self.storms.gather(incidents, now=now)
         self.storms.elapse(incidents, now=now)
         if changes or incidents:
             self._keep(changes, Counters(), incidents=incidents)
+
+    def _renew_silences(self, now: datetime) -> None:
+        """Take over what people have silenced, or no longer silence, in processes of their own."""
+        if self._store.changed_elsewhere():
+            self._mutes.renew(self._store.silences(now))
+            self.board.look_again()
 
     def expect(self, clusters: Collection[str]) -> None:
         """Watch out for `clusters`, and no longer for others that were never seen.

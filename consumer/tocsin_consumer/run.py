@@ -66,7 +66,7 @@ class Consumer:
             settings.topic_root,
             Route(settings.route, single=settings.single),
             rules=settings.presence.rules,
-            mutes=Mutes(),
+            mutes=Mutes(settings.inhibit, settings.recurring_silences),
             storm_rules=settings.storm.rules,
             store=self._store,
             notify=self._wake_workers,

@@ -27,6 +27,7 @@ class Desk:
         route: settings of the top of the routing tree.
         mutes: what keeps incidents from being told.
         storm_rules: when incidents are told together; by default never.
+        store: its url.
     """
 
     def __init__(
@@ -35,9 +36,10 @@ class Desk:
         *,
         mutes: Mutes | None = None,
         storm_rules: StormRules = NO_STORMS,
+        store: str = "sqlite://",
     ) -> None:
         self.clock = FakeClock()
-        self.store = Store("sqlite://")
+        self.store = Store(store)
         #: When which receiver was told what.
         self.told: list[tuple[datetime, str, Report]] = []
         self.digests: list[tuple[datetime, str, Digest]] = []

@@ -1,12 +1,18 @@
 """The life of incidents, from events to what receivers are told."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from tests.consumer.desk import Desk
+from tests.consumer.desk import UPLINK, Desk
 from tocsin_consumer.dispatch import Cause
 from tocsin_consumer.incident import PROBLEM_LIMIT, End, State
+from tocsin_consumer.inhibit import DEFAULT_RULES
+from tocsin_consumer.match import MatchSettings
+from tocsin_consumer.mute import Mutes
+from tocsin_consumer.silence import Wish
+from tocsin_consumer.store import Store
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
@@ -198,3 +204,77 @@ def test_a_count_beyond_all_measure_stays_a_number(desk: Desk) -> None:
         desk.say(count=2**63 - 1)
     [report] = desk.pass_(MINUTE)
     assert report.occurrences == 2**53
+
+
+NODE_AWAY = {"kind": "Node", "reason": "NodeNotReady", "type": "Normal", "name": "pi-1", "ns": None}
+
+
+def test_what_a_node_that_is_not_ready_explains_is_not_told_and_told_if_it_outlives_that() -> None:
+    desk = Desk(mutes=Mutes(DEFAULT_RULES))
+    desk.state("online")
+    desk.say(name="api-0", node="pi-1")
+    desk.say(**NODE_AWAY)
+    [report] = desk.pass_(10 * MINUTE)
+    assert report.event.reason == "NodeNotReady"
+    assert desk.pipeline.board.muted() == 1
+    desk.say(**(NODE_AWAY | {"reason": "NodeReady"}))
+    recovered, outlived = desk.pass_(10 * MINUTE)
+    assert (recovered.cause, outlived.event.name) == (Cause.RECOVERED, "api-0")
+
+
+def test_what_inhibits_does_so_even_where_nobody_is_told_of_it() -> None:
+    routes = [{"match": {"kind": "Node"}, "receivers": []}]
+    desk = Desk({"routes": routes}, mutes=Mutes(DEFAULT_RULES))
+    desk.say(**NODE_AWAY)
+    desk.say(node="pi-1")
+    assert desk.pass_(10 * MINUTE) == []
+    desk.restart()
+    assert desk.pass_(10 * MINUTE) == []
+
+
+def test_what_was_told_before_its_cluster_went_offline_is_not_told_anew_when_it_is_back() -> None:
+    desk = Desk(mutes=Mutes(DEFAULT_RULES))
+    desk.state("online")
+    desk.say()
+    desk.pass_(MINUTE)
+    desk.state("offline")
+    assert [report.event.reason for report in desk.pass_(20 * MINUTE)] == ["ClusterOffline"]
+    desk.state("online", boot=2)
+    assert [report.event.reason for report in desk.pass_(20 * MINUTE)] == ["ClusterOnline"]
+
+
+def silence(desk: Desk, length: timedelta) -> None:
+    wish = Wish(MatchSettings(reason="BackOff"), desk.clock.now, desk.clock.now + length, "ops", "I know")
+    desk.store.add_silence(wish, desk.clock.now)
+    desk.pipeline._mutes.renew(desk.store.silences(desk.clock.now))
+
+
+def test_a_silenced_incident_is_recorded_and_told_as_soon_as_it_has_outlived_its_silence(desk: Desk) -> None:
+    silence(desk, 30 * MINUTE)
+    desk.say(uid="a")
+    assert desk.pass_(29 * MINUTE) == []
+    [known] = desk.store.live_incidents()
+    assert [str(problem.muted_by)[:7] for problem in known.problems.values()] == ["silence"]
+    desk.say(uid="a", count=5)
+    [report] = desk.pass_(MINUTE + 10 * SECOND)
+    assert (report.cause, report.occurrences) == (Cause.FIRST, 5)
+
+
+def test_what_is_over_before_its_silence_is_never_told(desk: Desk) -> None:
+    silence(desk, 2 * HOUR)
+    desk.say()
+    assert desk.pass_(125 * MINUTE, step=10 * SECOND) == []
+    assert desk.store.live_incidents() == []
+
+
+def test_a_silence_that_another_process_adds_or_ends_is_heeded_at_once(tmp_path: Path) -> None:
+    desk = Desk(store=f"sqlite:///{tmp_path}/tocsin.db")
+    desk.pipeline.decide(UPLINK)
+    other = Store(f"sqlite:///{tmp_path}/tocsin.db")
+    wish = Wish(MatchSettings(reason="BackOff"), desk.clock.now, desk.clock.now + HOUR, "ops", "I know")
+    added = other.add_silence(wish, desk.clock.now)
+    desk.say()
+    assert desk.pass_(MINUTE) == []
+    other.expire_silence(added.id, desk.clock.now)
+    assert len(desk.pass_(11 * SECOND)) == 1
+    other.close()
