@@ -1,6 +1,6 @@
 """The consumer's configuration file."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
@@ -20,11 +20,14 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from tocsin_consumer.dispatch import Timing
+from tocsin_consumer.inhibit import DEFAULT_RULES, InhibitSettings
 from tocsin_consumer.labels import Language
 from tocsin_consumer.match import MatchField, MatchSettings
 from tocsin_consumer.presence import Rules
 from tocsin_consumer.receiver_fields import TimeZone, WebUrl, WebUrlFile, check_one_url, secret_of
 from tocsin_consumer.receiver_settings import RateLimitSettings, ReceiverSettings
+from tocsin_consumer.silence import RecurringSilence
+from tocsin_consumer.silence_settings import SilenceSettings
 from tocsin_consumer.storm import StormRules
 from tocsin_schemas import configuration, logs, topics
 from tocsin_schemas.broker import BrokerSettings
@@ -42,12 +45,6 @@ _SECOND: Final = timedelta(seconds=1)
 _DAY: Final = timedelta(days=1)
 #: What the events of one incident have in common, where nothing else is said.
 GROUP_BY: Final = ("cluster", "namespace", "reason")
-_LATER: Final = "is not done by this version yet; remove the key"
-#: Keys of the design that would do nothing yet: a key that does nothing is never accepted.
-_PLANNED: Final = {
-    "inhibit": f"inhibition {_LATER}",
-    "silences": f"silencing {_LATER}",
-}
 
 
 def _check_store(url: str) -> str:
@@ -242,6 +239,14 @@ class ConsumerSettings(Settings):
     storm: StormSettings = StormSettings()
     receivers: list[ReceiverSettings] = Field(min_length=1)
     route: RouteSettings
+    inhibit: list[InhibitSettings] = Field(
+        default_factory=lambda: list(DEFAULT_RULES),
+        description="What is not told because something else explains it. By default, a cluster that is offline "
+        "inhibits all in it, and a node that is not ready inhibits its Pods ([details](silences.md)); `[]` is none.",
+    )
+    silences: list[SilenceSettings] = Field(
+        default=[], description="What is not told in windows that recur ([details](silences.md))."
+    )
     http: HttpSettings | None = None
     heartbeat: HeartbeatSettings | None = None
     log: LogSettings = LogSettings()
@@ -255,6 +260,20 @@ class ConsumerSettings(Settings):
     def single(self) -> tuple[str, ...]:
         """The receivers that are told of each event as it comes, and not of incidents."""
         return tuple(receiver.name for receiver in self.receivers if not receiver.is_grouped)
+
+    @property
+    def recurring_silences(self) -> list[RecurringSilence]:
+        """The silences of the file."""
+        return [silence.recurring(self.time_zone) for silence in self.silences]
+
+    @field_validator("inhibit", "silences")
+    @classmethod
+    def _check_names(
+        cls, named: list[InhibitSettings] | list[SilenceSettings]
+    ) -> list[InhibitSettings] | list[SilenceSettings]:
+        names = [one.name for one in named]
+        _raise_any(((index, "name"), text) for index, text in _repeated(names))
+        return named
 
     @field_validator("broker")
     @classmethod
@@ -291,7 +310,7 @@ def load_settings(path: Path, environment: Mapping[str, str]) -> tuple[ConsumerS
     Raises:
         ConfigurationError: with everything that is wrong.
     """
-    return configuration.load(ConsumerSettings, path, environment=environment, planned=_PLANNED)
+    return configuration.load(ConsumerSettings, path, environment=environment)
 
 
 _Problem = tuple[Location, str]
@@ -359,9 +378,9 @@ def _together(error: ValidationError, more: Iterable[_Problem]) -> ValidationErr
     return ValidationError.from_exception_data("settings", known + _details(more))
 
 
-def _repeated(names: list[str]) -> Iterator[tuple[int, str]]:
+def _repeated(names: Sequence[str | None]) -> Iterator[tuple[int, str]]:
     for index, name in enumerate(names):
-        if name in names[:index]:
+        if name is not None and name in names[:index]:
             yield index, f"{name!r} stands here for the second time"
 
 

@@ -61,17 +61,6 @@ def test_scalars_come_from_the_environment_as_well(file: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("line", "problem"),
-    [
-        ("inhibit: []", "inhibit: inhibition"),
-        ("silences: []", "silences: silencing"),
-    ],
-)
-def test_a_key_of_a_later_version_is_refused_and_says_so(file: Path, line: str, problem: str) -> None:
-    assert problems(file, GOOD + line) == [f"5: {problem} is not done by this version yet; remove the key"]
-
-
 def test_presence_has_sensible_times_and_expects_no_clusters(file: Path) -> None:
     presence = load(file, GOOD).presence
     minutes = timedelta(minutes=1)
