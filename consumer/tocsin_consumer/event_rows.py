@@ -23,6 +23,15 @@ WHERE received_at < :before
     AND NOT EXISTS (SELECT 1 FROM dead_letters WHERE event = events.id)
 ORDER BY received_at LIMIT :limit
 """
+# In the order of the index, so that a page costs no more than what is on it.
+_PAGE: Final = """
+SELECT received_at, id, payload FROM events
+WHERE received_at >= :at AND (received_at > :at OR id > :id)
+ORDER BY received_at, id LIMIT :limit
+"""
+
+#: Where an event stands in the order in which they came: when, as it is stored, and its id.
+Place = tuple[int, int]
 
 
 def highest_counts(connection: Connection, keys: Sequence[Key]) -> dict[Key, int]:
@@ -51,6 +60,12 @@ def insert_events(connection: Connection, entries: Sequence[Entry]) -> range:
     ]
     insert(connection, "INSERT INTO events (id, cluster, uid, count, payload, received_at)", rows)
     return ids
+
+
+def page(connection: Connection, last: Place, *, limit: int) -> list[tuple[Place, bytes]]:
+    """Return up to `limit` payloads of events that came after `last`, each with its place."""
+    rows = connection.execute(_PAGE, {"at": last[0], "id": last[1], "limit": limit})
+    return [((at, id_), payload) for at, id_, payload in rows]
 
 
 def delete_old(connection: Connection, before: datetime, *, limit: int) -> int:

@@ -1,6 +1,6 @@
 """What the consumer has to remember: events, deliveries, dead letters, and what is known about clusters."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Final
@@ -11,6 +11,7 @@ from tocsin_consumer import (
     delivery_rows,
     event_rows,
     incident_rows,
+    silence_rows,
     storm_rows,
     tables,
 )
@@ -30,13 +31,15 @@ from tocsin_consumer.records import (
     Storm,
 )
 from tocsin_consumer.sequence import Position
+from tocsin_consumer.silence import Silence, Wish
+from tocsin_consumer.tables import milliseconds
 
 #: How long a look from outside waits for those who are at the database.
 _LOOK_SECONDS: Final = 0.2
 
 
 class Store:
-    """All tables in one database; every method is one transaction.
+    """All tables in one database; every method is one transaction, unless it says otherwise.
 
     Every method raises StoreError if the database cannot do it just now.
 
@@ -165,8 +168,37 @@ class Store:
         with self._database.transaction() as connection:
             return delivery_rows.bury_all_but(connection, receivers, reason, now=now)
 
+    def silences(self, since: datetime) -> list[Silence]:
+        """Return the silences that end after `since`, those that end first before the others."""
+        with self._database.transaction() as connection:
+            return silence_rows.silences(connection, since)
+
+    def add_silence(self, wish: Wish, now: datetime) -> Silence:
+        """Keep a silence, and return it with its id."""
+        with self._database.transaction() as connection:
+            return silence_rows.insert(connection, wish, now)
+
+    def expire_silence(self, id_: str, now: datetime) -> bool:
+        """Let a silence end now; tell whether there is one that had not ended yet."""
+        with self._database.transaction() as connection:
+            return silence_rows.expire(connection, id_, now)
+
+    def payloads(self, since: datetime, *, page: int = 1000) -> Iterator[bytes]:
+        """Yield the payloads of the events that came since then, oldest first.
+
+        Each page of them is a transaction, so that others can be at the database in between.
+        """
+        last = (milliseconds(since), 0)
+        while True:
+            with self._database.transaction() as connection:
+                rows = event_rows.page(connection, last, limit=page)
+            if not rows:
+                return
+            yield from (payload for _, payload in rows)
+            last = rows[-1][0]
+
     def purge(self, before: datetime, *, limit: int = 1000) -> int:
-        """Forget up to `limit` events from `before`, and dead letters as old, and return how many events.
+        """Forget up to `limit` events from `before`, dead letters and ended silences as old; return how many events.
 
         What is still pending is kept whatever its age, and so is what a dead letter refers to.
         """
@@ -174,6 +206,7 @@ class Store:
             dead_letter_rows.delete_old(connection, before)
             storm_rows.delete_old(connection, before)
             incident_rows.delete_old(connection, before, limit=limit)
+            silence_rows.delete_old(connection, before)
             return event_rows.delete_old(connection, before, limit=limit)
 
     def backlog(self) -> dict[str, Backlog]:

@@ -7,8 +7,8 @@ from tocsin_consumer.database import Connection
 from tocsin_consumer.errors import StoreError
 
 SCHEMA_VERSION: Final = 4
-#: Version 2 has more tables than version 1, version 3 a column more than version 2, and version 4 incidents, to
-#: which deliveries and dead letters can belong; nothing else has changed.
+#: Version 2 has more tables than version 1, version 3 a column more than version 2, and version 4 silences, and
+#: incidents, to which deliveries and dead letters can belong; nothing else has changed.
 _KNOWN_VERSIONS: Final = ("1", "2", "3", "4")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -168,6 +168,18 @@ _SCHEMA: Final = (
         due_at BIGINT NOT NULL,
         in_outbox BIGINT NOT NULL,
         at_broker BIGINT NOT NULL
+    )
+    """,
+    # silence.Silence, since version 4; `match` is an object of JSON.
+    """
+    CREATE TABLE IF NOT EXISTS silences (
+        id TEXT NOT NULL PRIMARY KEY,
+        match TEXT NOT NULL,
+        starts_at BIGINT NOT NULL,
+        ends_at BIGINT NOT NULL,
+        author TEXT NOT NULL,
+        comment TEXT NOT NULL,
+        created_at BIGINT NOT NULL
     )
     """,
 )

@@ -252,6 +252,7 @@ DROP TABLE storms;
 DROP TABLE told;
 DROP TABLE problems;
 DROP TABLE incidents;
+DROP TABLE silences;
 UPDATE meta SET value = '3';
 """
 
@@ -270,6 +271,7 @@ def test_a_database_of_version_3_is_brought_up_to_date_in_place_with_all_that_it
         store = Store(url)
         assert texts(due(store)) == ["uid-1/1"]
         assert store.live_incidents() == []
+        assert store.silences(NOW) == []
         store.close()
     assert rows(tmp_path / "store.db", "SELECT receiver, event, incident FROM dead_letters") == [("old", 2, None)]
     assert rows(tmp_path / "store.db", "SELECT key, value FROM meta") == [("schema_version", "4")]
