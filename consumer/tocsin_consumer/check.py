@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from tocsin_consumer import receivers, samples
 from tocsin_consumer.errors import RenderError
 from tocsin_consumer.labels import duration
+from tocsin_consumer.match import match_words
 from tocsin_consumer.receivers.receiver import Receiver
 from tocsin_consumer.route import Route
 from tocsin_consumer.settings import ConsumerSettings, PresenceSettings
@@ -64,7 +65,8 @@ def summary(settings: ConsumerSettings) -> Iterator[str]:
         yield f"receiver    {receiver.name} ({receiver.kind})"
     nodes = list(Route(settings.route, single=settings.single).nodes())
     for node in nodes:
-        yield f"{node.name:<11}{_match(node)} → {', '.join(node.receivers) or 'dropped'}"
+        matched = match_words(node.match)
+        yield f"{node.name:<11}{' ' if matched else ''}{matched} → {', '.join(node.receivers) or 'dropped'}"
     yield from (f"note        {note}" for note in _notes(settings, nodes))
 
 
@@ -77,14 +79,6 @@ def _notes(settings: ConsumerSettings, nodes: Iterable[Route]) -> Iterator[str]:
     for node in nodes:
         for shadowed, by in node.shadowed():
             yield f"{shadowed.name} is never asked: {by.name} before it takes every event"
-
-
-def _match(node: Route) -> str:
-    fields = node.match.model_dump(exclude_none=True)
-    return "".join(
-        f" {name}={'|'.join(pattern) if isinstance(pattern, list) else pattern}"
-        for name, pattern in fields.items()
-    )
 
 
 def _place_problems(settings: ConsumerSettings) -> Iterator[tuple[Location, str]]:

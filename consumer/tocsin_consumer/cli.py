@@ -4,40 +4,39 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import click
 from pydantic import TypeAdapter, ValidationError
 
 from tocsin_consumer.check import build_receivers, check_places, check_rendering, summary
-from tocsin_consumer.errors import ConsumerError, DeliveryError
+from tocsin_consumer.command import (
+    FAILED,
+    UNUSABLE,
+    complain,
+    config_option,
+    configuration_errors,
+    consumer_errors,
+    give_up,
+    load,
+)
+from tocsin_consumer.errors import DeliveryError
 from tocsin_consumer.event_file import find_event
 from tocsin_consumer.preview import preview_html, preview_text
 from tocsin_consumer.samples import samples
 from tocsin_consumer.settings import ConsumerSettings, load_settings
+from tocsin_consumer.silence_command import silence
 from tocsin_consumer.tail import Tail, follow, show_json, show_text
 from tocsin_schemas import __version__, logs, topics
 from tocsin_schemas.broker import BrokerSettings
-from tocsin_schemas.configuration import ConfigurationError, Document, TopicRoot, explain
+from tocsin_schemas.configuration import Document, TopicRoot, explain
 
-DEFAULT_CONFIG: Final = "/etc/tocsin/consumer.yaml"
 #: What `preview` and `send-test` show when nothing else is asked for.
 _SAMPLE: Final = "back-off"
-_FAILED: Final = 1
-_UNUSABLE: Final = 2
 
-_config = click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    default=DEFAULT_CONFIG,
-    show_default=True,
-    envvar="TOCSIN_CONFIG",
-    help="Configuration file.",
-)
 _event = click.option(
     "--event",
     "event_name",
@@ -61,25 +60,28 @@ def main() -> None:
     """Take the warnings of Kubernetes clusters from MQTT to where people look."""
 
 
+main.add_command(silence)
+
+
 @main.command()
-@_config
+@config_option
 def run(config: Path) -> None:
     """Receive, route and deliver until told to stop."""
     from tocsin_consumer.run import run as run_consumer  # noqa: PLC0415 - the database is for this command only
 
-    with _configuration_errors():
+    with configuration_errors():
         settings, document = load_settings(config, os.environ)
         check_places(settings, document)
     logs.configure(settings.log.level, settings.log.format)
-    with _consumer_errors():
+    with consumer_errors():
         sys.exit(run_consumer(settings, _stop_signal()))
 
 
 @main.command()
-@_config
+@config_option
 def check(config: Path) -> None:
     """Check the configuration and render every sample, without connecting."""
-    with _configuration_errors():
+    with configuration_errors():
         settings = _load_checked(config)
     for line in summary(settings):
         click.echo(line)
@@ -87,7 +89,7 @@ def check(config: Path) -> None:
 
 
 @main.command()
-@_config
+@config_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per step.")
 def doctor(config: Path, *, as_json: bool) -> None:
     """Check each thing that a consumer needs, and tell what to do where one is missing.
@@ -109,16 +111,16 @@ def doctor(config: Path, *, as_json: bool) -> None:
 
 
 @main.command()
-@_config
+@config_option
 @_event
 @click.option("--receiver", "name", help="Only this receiver.")
 @click.option("--html", type=click.Path(path_type=Path), help="Draw the Feishu card into this file instead.")
 def preview(config: Path, event_name: str, name: str | None, html: Path | None) -> None:
     """Show what receivers would be sent, without sending it."""
-    settings = _load(config)
+    settings = load(config)
     chosen = [_named(settings, name)] if name else [receiver.name for receiver in settings.receivers]
     built = build_receivers(settings)
-    with _consumer_errors():
+    with consumer_errors():
         notification = find_event(event_name)
         if html is not None:
             _write(html, preview_html(built[_first_feishu(settings, chosen)], notification))
@@ -129,26 +131,26 @@ def preview(config: Path, event_name: str, name: str | None, html: Path | None) 
 
 
 @main.command("send-test")
-@_config
+@config_option
 @_event
 @click.argument("receiver")
 def send_test(config: Path, event_name: str, receiver: str) -> None:
     """Send one event to RECEIVER, and tell what the service answers."""
-    settings = _load(config)
+    settings = load(config)
     chosen = build_receivers(settings)[_named(settings, receiver)]
     try:
-        with _consumer_errors():
+        with consumer_errors():
             rendering = chosen.render(find_event(event_name))
         answer = chosen.deliver(rendering)
     except DeliveryError as error:
-        _give_up(f"{receiver}: not delivered: {error}", _FAILED)
+        give_up(f"{receiver}: not delivered: {error}", FAILED)
     finally:
         chosen.close()
     click.echo(f"{receiver}: {answer}")
 
 
 @main.command()
-@_config
+@config_option
 @click.option("--cluster", default="+", help="Only this cluster.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, as on the wire.")
 @click.option("--broker", "url", metavar="URL", help="A broker, instead of a configuration file.")
@@ -162,7 +164,7 @@ def tail(config: Path, cluster: str, *, as_json: bool, url: str | None, **there:
         raise click.BadParameter("expected the name of a cluster", param_hint="--cluster")
     if url is None:
         _refuse_without_broker(there)
-        settings = _load(config)
+        settings = load(config)
         broker, root = settings.broker, settings.topic_root
         show = show_text(settings.time_zone, settings.language)
     else:
@@ -171,13 +173,8 @@ def tail(config: Path, cluster: str, *, as_json: bool, url: str | None, **there:
         show = show_text(ZoneInfo("UTC"), "en")
     logs.configure("info", "text")
     stop = _stop_signal()
-    handler = Tail(root, cluster, show=show_json if as_json else show, echo=_echo(stop), complain=_complain)
+    handler = Tail(root, cluster, show=show_json if as_json else show, echo=_echo(stop), complain=complain)
     follow(broker.connection(client_id=""), handler, stop)
-
-
-def _load(config: Path) -> ConsumerSettings:
-    with _configuration_errors():
-        return load_settings(config, os.environ)[0]
 
 
 def _load_checked(config: Path) -> ConsumerSettings:
@@ -201,7 +198,7 @@ def _broker(url: str, account: Mapping[str, str | None]) -> BrokerSettings:
         return BrokerSettings.model_validate(values)
     except ValidationError as error:
         document = Document("command line", values, {})
-        _give_up("\n".join(map(str, explain(error, BrokerSettings, document, {}))), _UNUSABLE)
+        give_up("\n".join(map(str, explain(error, BrokerSettings, document, {}))), UNUSABLE)
 
 
 def _named(settings: ConsumerSettings, name: str) -> str:
@@ -222,7 +219,7 @@ def _write(path: Path, page: str) -> None:
     try:
         path.write_text(page, encoding="utf-8")
     except OSError as error:
-        _give_up(f"{path} cannot be written: {error.strerror}", _FAILED)
+        give_up(f"{path} cannot be written: {error.strerror}", FAILED)
 
 
 def _stop_signal() -> threading.Event:
@@ -245,30 +242,3 @@ def _echo(stop: threading.Event) -> Callable[[str], None]:
             stop.set()
 
     return echo
-
-
-def _complain(line: str) -> None:
-    click.echo(line, err=True)
-
-
-@contextmanager
-def _configuration_errors() -> Iterator[None]:
-    """Tell everything that is wrong with a configuration, and end."""
-    try:
-        yield
-    except ConfigurationError as error:
-        _give_up(str(error), _UNUSABLE)
-
-
-@contextmanager
-def _consumer_errors() -> Iterator[None]:
-    """Tell an error of the consumer's in a line, and end."""
-    try:
-        yield
-    except ConsumerError as error:
-        _give_up(str(error), _FAILED)
-
-
-def _give_up(text: str, code: int) -> NoReturn:
-    _complain(text)
-    sys.exit(code)

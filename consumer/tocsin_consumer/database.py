@@ -44,13 +44,16 @@ class Database:
     Args:
         url: `sqlite:///` and the path of a file, or `sqlite://` for memory.
         exclusive: no other database that is exclusive may be open at the same place.
+        beside: it is that of another process, which made it and has seen that it is whole.
         prepare: called within the first transaction.
 
     Raises:
-        StoreError: it cannot be opened, or is in use or damaged.
+        StoreError: it cannot be opened, or is in use or damaged, or there is none to be beside.
     """
 
-    def __init__(self, url: str, *, exclusive: bool, prepare: Callable[[Connection, str], None]) -> None:
+    def __init__(
+        self, url: str, *, exclusive: bool, beside: bool, prepare: Callable[[Connection, str], None]
+    ) -> None:
         #: Transactions that were done, and that could not be.
         self.commits = 0
         self.failures = 0
@@ -58,13 +61,16 @@ class Database:
         self.path = url.removeprefix("sqlite://").removeprefix("/") or ":memory:"
         self._file: tuple[int, int] | None = None
         self._version: int | None = None
+        if beside and _file_at(self.path) is None:
+            raise StoreError(f"store {self.path}: there is none yet; a consumer makes it when it first runs")
         self._held = StoreLock(Path(self.path).resolve()) if exclusive else None
         self._connection: Connection | None = None
         try:
             with self._translated():
                 self._connection = _connect(self.path)
             with self.transaction() as connection:
-                _check(connection, self.path)
+                if not beside:
+                    _check(connection, self.path)
                 prepare(connection, self.path)
         except BaseException:
             self.close()

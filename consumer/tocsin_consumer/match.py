@@ -77,3 +77,11 @@ def match_texts(event: EventPayload) -> Texts:
 def match_of(settings: MatchSettings) -> Match:
     """Return the test that `settings` describe."""
     return Match(settings.model_dump(exclude_none=True))
+
+
+def match_words(settings: MatchSettings) -> str:
+    """Return how a line tells a match: `kind=Pod reason=BackOff|Failed`; of one that is empty, nothing."""
+    fields = settings.model_dump(exclude_none=True)
+    return " ".join(
+        f"{name}={'|'.join(pattern) if isinstance(pattern, list) else pattern}" for name, pattern in fields.items()
+    )

@@ -241,8 +241,8 @@ class ConsumerSettings(Settings):
     route: RouteSettings
     inhibit: list[InhibitSettings] = Field(
         default_factory=lambda: list(DEFAULT_RULES),
-        description="What is not told because something else explains it. By default, a cluster that is offline "
-        "inhibits all in it, and a node that is not ready inhibits its Pods ([details](silences.md)); `[]` is none.",
+        description="What is not told because something else explains it; `[]` is nothing. By default, a cluster "
+        "that is offline inhibits all in it, and a node that is not ready its Pods ([details](silences.md)).",
     )
     silences: list[SilenceSettings] = Field(
         default=[], description="What is not told in windows that recur ([details](silences.md))."

@@ -1,4 +1,4 @@
-"""The table of silences: what was added, by whom, and until when; an end is noted, and nothing is changed besides."""
+"""The table of silences: what was added, by whom, until when. To end one changes its end and nothing besides."""
 
 import random
 from collections.abc import Callable

@@ -46,13 +46,15 @@ class Store:
     Args:
         url: `sqlite:///` and the path of a file, which is made if there is none, or `sqlite://` for memory.
         exclusive: no other store that is exclusive may be open at the same place.
+        beside: it is that of a consumer, which may be at work; it is neither made nor brought up to date.
 
     Raises:
         StoreError: it cannot be opened, is in use, damaged, something else, or of a newer version.
     """
 
-    def __init__(self, url: str, *, exclusive: bool = False) -> None:
-        self._database = Database(url, exclusive=exclusive, prepare=tables.prepare)
+    def __init__(self, url: str, *, exclusive: bool = False, beside: bool = False) -> None:
+        prepare = tables.expect if beside else tables.prepare
+        self._database = Database(url, exclusive=exclusive, beside=beside, prepare=prepare)
 
     @property
     def commits(self) -> int:
@@ -202,7 +204,7 @@ class Store:
             last = rows[-1][0]
 
     def purge(self, before: datetime, *, limit: int = 1000) -> int:
-        """Forget up to `limit` events from `before`, dead letters and ended silences as old; return how many events.
+        """Forget up to `limit` events from `before`, and return how many; also dead letters and silences as old.
 
         What is still pending is kept whatever its age, and so is what a dead letter refers to.
         """

@@ -211,20 +211,27 @@ def prepare(connection: Connection, name: str) -> None:
     Raises:
         StoreError: the database `name` holds something else, or is of a version that this one does not know.
     """
-    present = {table for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if present and "meta" not in present:
-        raise StoreError(f"store {name}: holds tables of something else")
-    found = _version(connection) if present else None
-    if present and found not in _KNOWN_VERSIONS:
-        raise StoreError(
-            f"store {name}: has schema version {found}, and this version of tocsin knows {SCHEMA_VERSION}"
-        )
+    found = _known_version(connection, name)
     if found != str(SCHEMA_VERSION):
         before, after = (_BEFORE.get(found, ()) + _BEFORE_4, _AFTER_4) if found else ((), ())
         for statement in (*before, *_SCHEMA, *after):
             connection.execute(statement)
         connection.execute("DELETE FROM meta WHERE key = 'schema_version'")
         connection.execute("INSERT INTO meta (key, value) VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))
+
+
+def expect(connection: Connection, name: str) -> None:
+    """See that the database `name` is of this version, and change nothing in it.
+
+    Raises:
+        StoreError: it is not.
+    """
+    found = _known_version(connection, name)
+    if found != str(SCHEMA_VERSION):
+        raise StoreError(
+            f"store {name}: has schema version {found or 0}, not {SCHEMA_VERSION}; "
+            "a consumer of this version brings it up to date when it runs"
+        )
 
 
 def milliseconds(at: datetime) -> int:
@@ -247,6 +254,21 @@ def optional_time_of(stored: int | None) -> datetime | None:
     return None if stored is None else time_of(stored)
 
 
-def _version(connection: Connection) -> str | None:
+def _known_version(connection: Connection, name: str) -> str | None:
+    """Return the version of a database, or None if it is empty.
+
+    Raises:
+        StoreError: it holds something else, or is of a version that this one does not know.
+    """
+    present = {table for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if not present:
+        return None
+    if "meta" not in present:
+        raise StoreError(f"store {name}: holds tables of something else")
     row = connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
-    return row[0] if row else None
+    found = row[0] if row else None
+    if found not in _KNOWN_VERSIONS:
+        raise StoreError(
+            f"store {name}: has schema version {found}, and this version of tocsin knows {SCHEMA_VERSION}"
+        )
+    return str(found)

@@ -1,8 +1,8 @@
 """Recurring windows of time: days of the week, and from when to when by the clocks of a time zone. Pure.
 
-A window begins when clocks first show a time within it, and ends when they last do. So where they skip an hour, one
-that would begin or end in it does so where they skip; where an hour comes twice, one that begins or ends in it holds
-through both. It never opens twice, and what such a clock makes happen in it does happen in it.
+A window begins when clocks first show a time within it, and ends when they last do. So where they skip an hour,
+one that would begin or end in it does so where they skip; where an hour comes twice, one that begins or ends in it
+holds through both. It never opens twice, and what such a clock makes happen in it does happen in it.
 """
 
 from bisect import bisect_left

@@ -164,7 +164,7 @@ def test_a_node_that_is_not_ready_inhibits_its_pods(fields: dict[str, Any], expe
 
 
 def test_of_a_recorded_node_failure_what_is_said_of_its_pods_is_inhibited() -> None:
-    """The node controller says NodeNotReady at 590 s and at 1485 s; the node is ready again at 657 s and 1883 s."""
+    """The node is not ready from 590 s, 913 s and 1485 s on, and ready again at 657 s, 943 s and 1883 s."""
     inhibitor, held, told = Inhibitor(DEFAULT_RULES), [], []
     for at, said in recorded():
         if said.kind == "Node" and said.reason in ("NodeNotReady", "NodeReady"):

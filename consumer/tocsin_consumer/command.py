@@ -1,0 +1,79 @@
+"""What the commands of `tocsin-consumer` share: the configuration, the store of a consumer, and how they fail."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NoReturn
+
+import click
+
+from tocsin_consumer.errors import ConsumerError
+from tocsin_consumer.settings import ConsumerSettings, load_settings
+from tocsin_schemas.configuration import ConfigurationError
+
+if TYPE_CHECKING:
+    from tocsin_consumer.store import Store
+
+DEFAULT_CONFIG: Final = "/etc/tocsin/consumer.yaml"
+#: Exit codes: what was asked for could not be done; the configuration or the command line cannot be used.
+FAILED: Final = 1
+UNUSABLE: Final = 2
+
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_CONFIG,
+    show_default=True,
+    envvar="TOCSIN_CONFIG",
+    help="Configuration file.",
+)
+
+
+def load(config: Path) -> ConsumerSettings:
+    """Return the settings; if they are wrong, tell that and end."""
+    with configuration_errors():
+        return load_settings(config, os.environ)[0]
+
+
+@contextmanager
+def open_store(settings: ConsumerSettings) -> Iterator["Store"]:
+    """Open the store beside a consumer that may be at work; if it cannot be, tell that and end."""
+    from tocsin_consumer.store import Store  # noqa: PLC0415 - the database is for few commands only
+
+    with consumer_errors():
+        store = Store(settings.store, beside=True)
+        try:
+            yield store
+        finally:
+            store.close()
+
+
+@contextmanager
+def configuration_errors() -> Iterator[None]:
+    """Tell everything that is wrong with a configuration, and end."""
+    try:
+        yield
+    except ConfigurationError as error:
+        give_up(str(error), UNUSABLE)
+
+
+@contextmanager
+def consumer_errors() -> Iterator[None]:
+    """Tell an error of the consumer's in a line, and end."""
+    try:
+        yield
+    except ConsumerError as error:
+        give_up(str(error), FAILED)
+
+
+def give_up(text: str, code: int) -> NoReturn:
+    """End with what was wrong on standard error."""
+    complain(text)
+    sys.exit(code)
+
+
+def complain(line: str) -> None:
+    """Print a line that is no result to standard error."""
+    click.echo(line, err=True)
