@@ -1,6 +1,6 @@
 """What is checked before anything is connected, and how the result is told."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -11,7 +11,7 @@ from tocsin_consumer.labels import duration
 from tocsin_consumer.match import match_words
 from tocsin_consumer.receivers.receiver import Receiver
 from tocsin_consumer.route import Route
-from tocsin_consumer.settings import ConsumerSettings, PresenceSettings
+from tocsin_consumer.settings import ConsumerSettings, PresenceSettings, load_settings
 from tocsin_schemas.configuration import ConfigurationError, Document, Location
 
 #: How every database of SQLite's begins (sqlite.org/fileformat.html).
@@ -24,6 +24,18 @@ def build_receivers(settings: ConsumerSettings) -> dict[str, Receiver]:
         configured.name: receivers.build(configured, time_zone=settings.time_zone, language=settings.language)
         for configured in settings.receivers
     }
+
+
+def load_checked(path: Path, environment: Mapping[str, str]) -> tuple[ConsumerSettings, Document]:
+    """Read the file at `path` with `environment` over it, and check all that can be without connecting.
+
+    Raises:
+        ConfigurationError: with what is wrong.
+    """
+    settings, document = load_settings(path, environment)
+    check_places(settings, document)
+    check_rendering(build_receivers(settings).values(), document)
+    return settings, document
 
 
 def check_rendering(built: Iterable[Receiver], document: Document) -> None:

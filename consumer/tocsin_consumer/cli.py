@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from tocsin_consumer.check import build_receivers, check_places, check_rendering, summary
+from tocsin_consumer.check import build_receivers, load_checked, summary
 from tocsin_consumer.command import (
     FAILED,
     UNUSABLE,
@@ -27,7 +27,7 @@ from tocsin_consumer.errors import DeliveryError
 from tocsin_consumer.event_file import find_event
 from tocsin_consumer.preview import preview_html, preview_text
 from tocsin_consumer.samples import samples
-from tocsin_consumer.settings import ConsumerSettings, load_settings
+from tocsin_consumer.settings import ConsumerSettings
 from tocsin_consumer.silence_command import silence
 from tocsin_consumer.tail import Tail, follow, show_json, show_text
 from tocsin_schemas import __version__, logs, topics
@@ -66,15 +66,17 @@ main.add_command(silence)
 @main.command()
 @config_option
 def run(config: Path) -> None:
-    """Receive, route and deliver until told to stop."""
-    from tocsin_consumer.run import run as run_consumer  # noqa: PLC0415 - the database is for this command only
+    """Receive, route and deliver until told to stop; SIGHUP, or a change of the file, loads it anew."""
+    from tocsin_consumer.config_file import ConfigFile  # noqa: PLC0415 - for this command only
+    from tocsin_consumer.run import run as run_consumer  # noqa: PLC0415 - so is the database
 
+    file = ConfigFile(config, os.environ)
     with configuration_errors():
-        settings, document = load_settings(config, os.environ)
-        check_places(settings, document)
+        settings = file.load()
     logs.configure(settings.log.level, settings.log.format)
+    stop, reload = _event_of(signal.SIGTERM, signal.SIGINT), _event_of(signal.SIGHUP)
     with consumer_errors():
-        sys.exit(run_consumer(settings, _stop_signal()))
+        sys.exit(run_consumer(file, settings, stop=stop, reload=reload))
 
 
 @main.command()
@@ -82,7 +84,7 @@ def run(config: Path) -> None:
 def check(config: Path) -> None:
     """Check the configuration and render every sample, without connecting."""
     with configuration_errors():
-        settings = _load_checked(config)
+        settings, _ = load_checked(config, os.environ)
     for line in summary(settings):
         click.echo(line)
     click.echo(f"{config} is fine")
@@ -100,7 +102,7 @@ def doctor(config: Path, *, as_json: bool) -> None:
     from tocsin_schemas.checkup import perform  # noqa: PLC0415 - as above
 
     code = perform(
-        lambda: _load_checked(config),
+        lambda: load_checked(config, os.environ)[0],
         examine,
         name=str(config),
         command="tocsin-consumer",
@@ -172,16 +174,9 @@ def tail(config: Path, cluster: str, *, as_json: bool, url: str | None, **there:
         broker = _broker(url, there)
         show = show_text(ZoneInfo("UTC"), "en")
     logs.configure("info", "text")
-    stop = _stop_signal()
+    stop = _event_of(signal.SIGTERM, signal.SIGINT)
     handler = Tail(root, cluster, show=show_json if as_json else show, echo=_echo(stop), complain=complain)
     follow(broker.connection(client_id=""), handler, stop)
-
-
-def _load_checked(config: Path) -> ConsumerSettings:
-    settings, document = load_settings(config, os.environ)
-    check_places(settings, document)
-    check_rendering(build_receivers(settings).values(), document)
-    return settings
 
 
 def _refuse_without_broker(there: Mapping[str, str | None]) -> None:
@@ -222,12 +217,12 @@ def _write(path: Path, page: str) -> None:
         give_up(f"{path} cannot be written: {error.strerror}", FAILED)
 
 
-def _stop_signal() -> threading.Event:
-    """Return an event that SIGTERM and SIGINT set."""
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
+def _event_of(*numbers: int) -> threading.Event:
+    """Return an event that these signals set."""
+    event = threading.Event()
+    for number in numbers:
+        signal.signal(number, lambda *_: event.set())
+    return event
 
 
 def _echo(stop: threading.Event) -> Callable[[str], None]:

@@ -99,6 +99,7 @@ class Database:
         with self.lock:
             if self._connection is not None:
                 self._connection.close()
+                self._connection = None
             if self._held is not None:
                 self._held.release()
 

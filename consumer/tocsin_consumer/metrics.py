@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -38,11 +38,32 @@ class Sources:
     store: Store
 
 
+class Reloads:
+    """What became of the configuration when it was loaded last."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        what = "Whether the configuration could be used when it was loaded last."
+        self._successful = Gauge(f"{_PREFIX}config_last_reload_successful", what, registry=registry)
+        what = "When a configuration was last loaded that could be used, in seconds since 1970."
+        name = f"{_PREFIX}config_last_reload_success_timestamp_seconds"
+        self._succeeded_at = Gauge(name, what, registry=registry)
+
+    def note(self, *, is_good: bool) -> None:
+        """A configuration was loaded."""
+        self._successful.set(is_good)
+        if is_good:
+            self._succeeded_at.set_to_current_time()
+
+
 class Metrics:
-    """All metrics, in a registry of their own."""
+    """All metrics, in a registry of their own; they outlive the consumer that they are of."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self.reloads = Reloads(self._registry)
+        self._collector: _Collector | None = None
+        #: What consumers before have counted.
+        self._counted: dict[str, Metric] = {}
         #: From the last occurrence of an event to its delivery, by receiver.
         self.latency = Histogram(
             f"{_PREFIX}delivery_latency_seconds",
@@ -53,8 +74,17 @@ class Metrics:
         )
 
     def measure(self, sources: Sources, *, clock: Clock = utc_now) -> None:
-        """Measure `sources` from now on."""
-        self._registry.register(_Collector(sources, clock))
+        """Measure `sources` from now on, and no others; counters go on from what was counted."""
+        self._retire()
+        self._collector = _Collector(sources, clock, self._counted)
+        self._registry.register(self._collector)
+
+    def _retire(self) -> None:
+        if self._collector is not None:
+            counted = [metric for metric in self._collector.counted() if metric.type == "counter"]
+            self._counted = {metric.name: metric for metric in counted}
+            self._registry.unregister(self._collector)
+            self._collector = None
 
     def page(self) -> tuple[int, str, bytes]:
         """Return status, type and content of `/metrics`."""
@@ -62,16 +92,21 @@ class Metrics:
 
 
 class _Collector(Collector):
-    def __init__(self, sources: Sources, clock: Clock) -> None:
+    def __init__(self, sources: Sources, clock: Clock, counted: Mapping[str, Metric]) -> None:
         self._sources = sources
         self._clock = clock
+        self._counted = counted
 
     def collect(self) -> Iterator[Metric]:
-        yield from self._messages()
-        yield from self._deliveries()
-        yield from self._connection()
+        yield from self.counted()
         with suppress(StoreError):  # a store that does not work has no figures, and the rest matters all the more
             yield from self._backlog()
+
+    def counted(self) -> Iterator[Metric]:
+        """Yield what the parts keep themselves, even at their end, with what those before them have counted."""
+        for metric in (*self._messages(), *self._deliveries(), *self._connection()):
+            before = self._counted.get(metric.name)
+            yield _sum(before, metric) if before else metric
 
     def _messages(self) -> Iterator[Metric]:
         counters, roster = self._sources.pipeline.counters, self._sources.pipeline.roster
@@ -168,3 +203,15 @@ def _filled(family: CounterMetricFamily | GaugeMetricFamily, values: _Values) ->
         for value, number in values:
             family.add_metric([value], number)
     return family
+
+
+def _sum(before: Metric, now: Metric) -> Metric:
+    """Return the counters of `now` with those of `before` added; some of `before` there may be no more."""
+    total = Metric(now.name, now.documentation, now.type)
+    samples = {(sample.name, *sorted(sample.labels.items())): sample for sample in before.samples}
+    for sample in now.samples:
+        known = samples.pop((sample.name, *sorted(sample.labels.items())), None)
+        total.add_sample(sample.name, sample.labels, sample.value + (known.value if known else 0))
+    for sample in samples.values():
+        total.add_sample(sample.name, sample.labels, sample.value)
+    return total

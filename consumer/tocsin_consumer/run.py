@@ -8,8 +8,9 @@ from typing import Final
 
 from tocsin_consumer.check import build_receivers
 from tocsin_consumer.clock import Clock, utc_now
+from tocsin_consumer.config_file import ConfigFile
 from tocsin_consumer.deliver import Worker
-from tocsin_consumer.errors import StoreError
+from tocsin_consumer.errors import ConsumerError, StoreError
 from tocsin_consumer.feed import Feed
 from tocsin_consumer.health import Health
 from tocsin_consumer.inbox import MESSAGE_LIMIT, Arrival, Inbox
@@ -18,11 +19,14 @@ from tocsin_consumer.job import Job, end
 from tocsin_consumer.metrics import Metrics, Sources
 from tocsin_consumer.mute import Mutes
 from tocsin_consumer.pipeline import Pipeline
+from tocsin_consumer.probes import ListenError
 from tocsin_consumer.receiver_settings import ReceiverSettings
 from tocsin_consumer.route import Route
 from tocsin_consumer.settings import ConsumerSettings
 from tocsin_consumer.store import Store
 from tocsin_consumer.watch import watch_jobs
+from tocsin_schemas import logs
+from tocsin_schemas.configuration import ConfigurationError
 from tocsin_schemas.session import Session
 
 _log = logging.getLogger(__name__)
@@ -43,6 +47,7 @@ class Consumer:
 
     Args:
         settings: the configuration.
+        metrics: where what it does is measured.
         clock: the time of day.
 
     Raises:
@@ -50,11 +55,13 @@ class Consumer:
         ListenError: nobody can listen at the address that is configured.
     """
 
-    def __init__(self, settings: ConsumerSettings, *, clock: Clock = utc_now) -> None:
+    def __init__(
+        self, settings: ConsumerSettings, *, metrics: Metrics | None = None, clock: Clock = utc_now
+    ) -> None:
         self._settings = settings
         self._clock = clock
         self._store = Store(settings.store, exclusive=True)
-        self._metrics = Metrics()
+        self._metrics = metrics or Metrics()
         self._receivers = build_receivers(settings)
         self._workers = {configured.name: self._worker(configured) for configured in settings.receivers}
         self._inbox = Inbox()
@@ -80,7 +87,11 @@ class Consumer:
         ]
         self._feed_job = Job("pipeline", self._feed.run, self._inbox.wake)
         self._session_job = Job("mqtt", self._session.run, self._session.wake)
-        self._watch_jobs = list(watch_jobs(settings, self._health(), self._metrics))
+        try:
+            self._watch_jobs = list(watch_jobs(settings, self._health(), self._metrics))
+        except ListenError:
+            self.close()
+            raise
         self._next_purge = time.monotonic()
 
     def start(self) -> None:
@@ -119,8 +130,14 @@ class Consumer:
         clean = end(self._deliver_jobs, DELIVER_SECONDS) and clean
         self._report()
         if clean:
-            self._close()
+            self.close()
         return clean
+
+    def close(self) -> None:
+        """Let files and connections go, once nothing runs."""
+        for receiver in self._receivers.values():
+            receiver.close()
+        self._store.close()
 
     def _jobs(self) -> list[Job]:
         return [*self._deliver_jobs, self._feed_job, self._session_job, *self._watch_jobs]
@@ -177,21 +194,92 @@ class Consumer:
         for name, worker in self._workers.items():
             _log.info("receiver %s: %s", name, worker.counters)
 
-    def _close(self) -> None:
-        for receiver in self._receivers.values():
-            receiver.close()
-        self._store.close()
+
+class Running:
+    """The consumer that runs, and what takes its place when the configuration changes.
+
+    A consumer is stopped, as cleanly as at the end, before the next one starts: all that is under way is in the
+    store and at the broker, so nothing is lost or repeated, and everything in the file can be changed.
+
+    Args:
+        file: the configuration file.
+        settings: what it said when it was read first.
+        reload: set when it is to be read again, whether it has changed or not.
+    """
+
+    def __init__(self, file: ConfigFile, settings: ConsumerSettings, reload: threading.Event) -> None:
+        self._file = file
+        self._reload = reload
+        self._metrics = Metrics()
+        self._in_force = settings, file.content()
+        self._consumer = self._started(settings)
+        self._metrics.reloads.note(is_good=True)
+
+    def look_after(self) -> bool:
+        """Take over a configuration that has changed, and tell whether the consumer can go on."""
+        asked = self._reload.is_set()
+        self._reload.clear()
+        if asked or self._file.has_changed():
+            news = self._load()
+            if news is not None and not self._replace(news):
+                return False
+        return self._consumer.look_after()
+
+    def stop(self) -> bool:
+        """Stop, and tell whether nothing was cut short."""
+        return self._consumer.stop()
+
+    def _load(self) -> ConsumerSettings | None:
+        """Return what the file says now; None if that cannot be used, or is in force."""
+        try:
+            settings = self._file.load()
+        except ConfigurationError as error:
+            self._metrics.reloads.note(is_good=False)
+            _log.error("the configuration cannot be used, and the one before stays in force:\n%s", error)
+            return None
+        self._metrics.reloads.note(is_good=True)
+        if (settings, self._file.content()) == self._in_force:
+            _log.info("%s says what is in force", self._file.path)
+            return None
+        return settings
+
+    def _replace(self, settings: ConsumerSettings) -> bool:
+        """Let a consumer with `settings` take over, or else the one before; tell whether there is one."""
+        _log.info("%s has changed; starting anew with it", self._file.path)
+        if not self._consumer.stop():
+            _log.critical("what runs could not be stopped for a new configuration; stopping")
+            return False
+        before, _ = self._in_force
+        try:
+            self._consumer = self._started(settings)
+        except ConsumerError as error:
+            self._metrics.reloads.note(is_good=False)
+            _log.error("the configuration cannot be used, and the one before is in force again: %s", error)
+            self._consumer = self._started(before)
+        else:
+            self._in_force = settings, self._file.content()
+            if settings.log != before.log:
+                logs.configure(settings.log.level, settings.log.format)
+        return True
+
+    def _started(self, settings: ConsumerSettings) -> Consumer:
+        consumer = Consumer(settings, metrics=self._metrics)
+        try:
+            consumer.start()
+        except StoreError:
+            consumer.close()
+            raise
+        return consumer
 
 
-def run(settings: ConsumerSettings, stop: threading.Event) -> int:
+def run(file: ConfigFile, settings: ConsumerSettings, *, stop: threading.Event, reload: threading.Event) -> int:
     """Run until `stop` is set, and return the exit code: 0 when clean, 1 when something was cut short.
 
     Raises:
-        StoreError: the store cannot be used.
+        ConsumerError: the store cannot be used, or nobody can listen where it is configured.
     """
-    consumer = Consumer(settings)
-    consumer.start()
+    running = Running(file, settings, reload)
     healthy = True
     while healthy and not stop.wait(_LOOK_SECONDS):
-        healthy = consumer.look_after()
-    return 0 if consumer.stop() and healthy else 1
+        healthy = running.look_after()
+    return 0 if running.stop() and healthy else 1

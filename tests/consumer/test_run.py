@@ -20,6 +20,7 @@ from tests.stage.process import Process
 from tests.waiting import until
 from tocsin_consumer import run as run_module
 from tocsin_consumer.clock import utc_now
+from tocsin_consumer.config_file import ConfigFile
 from tocsin_consumer.errors import StoreError
 from tocsin_consumer.inbox import Inbox
 from tocsin_consumer.receivers.file import FileReceiver
@@ -156,13 +157,14 @@ def test_a_receiver_that_hangs_cuts_the_stop_short(site: Site, monkeypatch: pyte
     assert not made.stop()
     leave.set()
     assert made._deliver_jobs[0].join(20)
-    made._close()
+    made.close()
 
 
 def test_a_thread_that_ends_ends_the_consumer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_module, "_LOOK_SECONDS", 0.01)
     monkeypatch.setattr("tocsin_consumer.feed.Feed.run", lambda *_: None)
-    assert run(Site(tmp_path, free_port()).settings(), threading.Event()) == 1
+    file = ConfigFile(Site(tmp_path, free_port()).write_settings(), {})
+    assert run(file, file.load(), stop=threading.Event(), reload=threading.Event()) == 1
 
 
 def test_what_is_older_than_the_retention_is_forgotten(site: Site) -> None:

@@ -61,6 +61,10 @@ class Process:
         """Let it go on (SIGCONT)."""
         self._signal(signal.SIGCONT)
 
+    def hang_up(self) -> None:
+        """Let it load its configuration anew (SIGHUP)."""
+        self._signal(signal.SIGHUP)
+
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
