@@ -19,7 +19,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from tocsin_consumer import receiver_fields
+from tocsin_consumer import receiver_fields, silence_settings
 from tocsin_consumer.settings import ConsumerSettings
 from tocsin_producer.settings import ProducerSettings
 from tocsin_schemas import fields
@@ -46,6 +46,8 @@ Each side reads one YAML file: `/etc/tocsin/producer.yaml` and `/etc/tocsin/cons
 |---|---|
 | duration | `30s`, `5m`, `1h30m`, `7d` |
 | size | bytes: `65536`, `64KiB`, `10MB` |
+| time of day | `"07:30"`, in quotes; `"24:00"` is the end of the day |
+| days of the week | `mon-fri`, `[mon, thu]`, `[fri-mon, wed]` |
 | pattern | a regular expression for the whole value (`Back.*`), or a list of exact values (`[BackOff, Failed]`) |
 | template | [Jinja](templates.md) |
 """
@@ -70,6 +72,8 @@ _KINDS: Final[tuple[tuple[Any, str], ...]] = (
     (receiver_fields.Timeout, "duration"),
     (receiver_fields.TimeZone, "IANA time zone"),
     (receiver_fields.TemplateText, "template"),
+    (silence_settings.Days, "days of the week"),
+    (silence_settings.TimeOfDay, "time of day"),
     (receiver_fields.LayoutField, "any shape; its texts are templates"),
     (receiver_fields.WebUrl, "url (a secret)"),
     (receiver_fields.BotUrl, "url (a secret)"),

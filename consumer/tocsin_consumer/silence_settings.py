@@ -89,8 +89,8 @@ class SilenceSettings(Settings):
     match: MatchSettings = Field(description="Which events it holds.")
     windows: list[WindowSettings] = Field(min_length=1, description="When.")
     time_zone: TimeZone | None = Field(default=None, description="Of its windows; default: that of the file.")
-    author: str = Field(default="", description="Whom to ask about it.")
-    comment: str = Field(default="", description="Why.")
+    author: str | None = Field(default=None, description="Whom to ask about it.")
+    comment: str | None = Field(default=None, description="Why.")
 
     @field_validator("match")
     @classmethod
@@ -106,8 +106,8 @@ class SilenceSettings(Settings):
             self.match,
             tuple(window.window for window in self.windows),
             self.time_zone or time_zone,
-            self.author,
-            self.comment,
+            self.author or "",
+            self.comment or "",
         )
 
 

@@ -98,6 +98,9 @@ def check_command(group: click.Group, arguments: list[str]) -> None:
     name, *rest = arguments
     assert name in group.commands, f"no command {name}"
     command = group.commands[name]
+    if isinstance(command, click.Group):
+        check_command(command, rest)
+        return
     known = {option for parameter in command.params for option in parameter.opts}
     unknown = [
         word.partition("=")[0] for word in rest if word.startswith("--") and word.partition("=")[0] not in known
