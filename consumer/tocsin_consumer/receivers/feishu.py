@@ -23,7 +23,8 @@ from tocsin_consumer.receiver_settings import FeishuSettings
 from tocsin_consumer.receivers import feishu_card, http
 from tocsin_consumer.receivers.receiver import Note, Receipt, Rendering, unnoted
 from tocsin_consumer.redact import redact, url_secrets
-from tocsin_consumer.render import Template, View, to_json
+from tocsin_consumer.render import Template, to_json
+from tocsin_consumer.view import View
 
 #: The service permits 5 in a second and 100 in a minute, as it sees them come: what the network bunches up that we
 #: sent just within the limits, it refuses. Hence the margin.

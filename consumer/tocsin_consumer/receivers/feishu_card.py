@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from tocsin_consumer.inert import one_line, shortened
 from tocsin_consumer.labels import duration
-from tocsin_consumer.render import Escape, View
+from tocsin_consumer.render import Escape
+from tocsin_consumer.view import View
 
 #: Severity → colour of the header.
 _COLOURS: Final = {"critical": "red", "warning": "orange", "info": "blue", "recovered": "green"}

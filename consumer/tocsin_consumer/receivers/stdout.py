@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final, TextIO
 from zoneinfo import ZoneInfo
 
+from tocsin_consumer.document import document
 from tocsin_consumer.errors import TemporaryError
 from tocsin_consumer.inert import one_line
 from tocsin_consumer.labels import Language, duration
@@ -13,7 +14,8 @@ from tocsin_consumer.notification import Notification
 from tocsin_consumer.rate_limit import RateLimit
 from tocsin_consumer.receiver_settings import StdoutSettings
 from tocsin_consumer.receivers.receiver import Note, Receipt, Rendering, unnoted
-from tocsin_consumer.render import Template, View, document, to_json
+from tocsin_consumer.render import Template, to_json
+from tocsin_consumer.view import View
 
 #: Severity → SGR parameters (ECMA-48).
 _COLOURS: Final = {"critical": "1;31", "warning": "33", "info": "36", "recovered": "32"}
