@@ -1,10 +1,11 @@
-"""Events to try templates, cards and receivers on: what clusters really say, and what an attacker might."""
+"""What to try templates, cards and receivers on: what clusters really say, and what an attacker might."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
 
+from tocsin_consumer.incident_samples import incidents
 from tocsin_consumer.notice import Facts, Notice, Reason
 from tocsin_consumer.notification import Notification
 from tocsin_consumer.wording import event_of
@@ -173,7 +174,7 @@ def samples(now: datetime = _NOW) -> Mapping[str, Notification]:
         name: Notification(event_of(notice, uid=f"00000000-0000-4000-8000-{number:012}"), now)
         for number, (name, notice) in enumerate(_notices(now).items(), start=len(events) + 1)
     }
-    return MappingProxyType(events | notices)
+    return MappingProxyType({**events, **notices, **dict(incidents(now, _HOSTILE))})
 
 
 def _notices(now: datetime) -> dict[str, Notice]:

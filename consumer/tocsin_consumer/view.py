@@ -8,13 +8,13 @@ from zoneinfo import ZoneInfo
 
 from tocsin_consumer.clock import local_time
 from tocsin_consumer.document import wire
+from tocsin_consumer.incident_wording import remainder, said_of, worst
 from tocsin_consumer.inert import inert, shortened
 from tocsin_consumer.labels import LABELS, Language, zone_name
-from tocsin_consumer.notice import facts_of
+from tocsin_consumer.line_view import LineView, labelled, lasting, times, words_of
 from tocsin_consumer.notification import Notification
-from tocsin_consumer.severity import severity
-from tocsin_consumer.wording import Words, words
-from tocsin_schemas.event import EventPayload
+from tocsin_consumer.report import Report, alone
+from tocsin_consumer.severity import Severity
 
 #: What arrives sooner than this was not held back.
 _NOTICEABLE_DELAY: Final = timedelta(minutes=1)
@@ -22,12 +22,17 @@ _NOTICEABLE_DELAY: Final = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All that a template can name. A text that the event lacks is empty, so `{% if node %}` is enough.
+    """All that a template can name. A text that there is none of is empty, so `{% if node %}` is enough.
+
+    What is told may be one event, which is an incident of one problem. Of an incident, object, reason and message
+    are those of its first line; times, counts, severity and title are of all of it.
 
     Texts of the event are inert (inert.py); `event` has them as they came.
     """
 
     cluster: str
+    #: All of the incident's, that of the first line first.
+    clusters: tuple[str, ...]
     namespace: str
     kind: str
     name: str
@@ -37,17 +42,21 @@ class View:
     type: str
     message: str
     count: int
-    #: The count as people read it, and empty when it happened once.
+    #: The count as people read it, and empty when each problem happened once.
     times: str
+    #: Occurrences since the receiver was told last.
+    new_count: int
     #: Aware, in the receiver's time zone, like all times here.
     first_at: datetime
     last_at: datetime
     received_at: datetime
+    #: When the receiver was told of the incident last; None if never.
+    told_at: datetime | None
     #: The time zone at the last occurrence: UTC, UTC+8, UTC+5:30.
     zone: str
     #: How long it was held back; None below a minute.
     delay: timedelta | None
-    #: From the first to the last occurrence; None when there is none between.
+    #: From the first to the last occurrence, or to the recovery; None when there is none between.
     lasting: timedelta | None
     #: Who reported it, such as kubelet.
     component: str
@@ -56,11 +65,37 @@ class View:
     field: str
     container: str
     uid: str
-    #: critical, warning, info or recovered; then the same in the receiver's language.
+    #: critical, warning, info or recovered, the worst that goes on; then the same in the receiver's language.
     severity: str
     severity_label: str
-    #: Reason and object in one line; of a notice about a cluster, what it is about in the receiver's language.
+    #: open, recovered or quiet, when nothing more was heard of it; then the same in the receiver's language.
+    status: str
+    status_label: str
+    #: Why it is told: first, news, repeat, recovered or quiet (dispatch.Cause).
+    cause: str
+    #: Problem and object in one line, or of how many objects; of a notice about a cluster, what it is about.
     title: str
+    #: What has changed since the receiver was told last, and what an end is worth, in sentences.
+    changes: str
+    #: How many problems are how bad, in words.
+    tally: str
+    #: The problems: news first, the worst first, what has ended last.
+    lines: tuple[LineView, ...]
+    #: How many are not in `lines` for want of room, and their occurrences.
+    left_out: int
+    left_out_count: int
+    #: How many are not told for now, as a silence or an inhibition holds them.
+    muted: int
+    #: Occurrences of problems that are not told apart.
+    beyond: int
+    #: What `lines` lacks, in words: left out, muted, beyond.
+    remainder: str
+    #: How many objects have a problem or had one; there may be `more`. Then the same in words.
+    object_count: int
+    more: bool
+    objects_label: str
+    #: What the events of the incident have in common, by the fields that the route groups by.
+    group: Mapping[str, str]
     #: Labels and values of a notice about a cluster; empty for what Kubernetes says.
     rows: tuple[tuple[str, str], ...]
     #: What a notice adds to its rows, which may be nothing; None where the message stands by itself.
@@ -75,28 +110,34 @@ class View:
     def of(cls, notification: Notification, time_zone: ZoneInfo, *, language: Language) -> Self:
         """Return what there is to say about `notification`."""
         event = notification.event
-        level = severity(event)
+        report = notification.report or alone(event, notification.received_at)
+        lines = _lines(report, time_zone, language)
+        told_at = report.told_at and report.told_at.astimezone(time_zone)
         namespace, name, field = (inert(text or "") for text in (event.ns, event.name, event.field))
-        reason, where = inert(event.reason), f"{namespace}/{name}" if namespace else name
-        last_at = local_time(event.last, time_zone)
-        said = _words(event, time_zone, language) or Words(f"{reason} · {where}", inert(event.msg))
-        return cls(
+        first_at, last_at = (local_time(at, time_zone) for at in (report.began_at, report.last_at))
+        level, status = _severity(lines), _status(lines)
+        said = said_of(report, lines, since=first_at, told_at=told_at, language=language)
+        notice = words_of(report.lines[0], time_zone, language) if len(lines) == 1 else None
+        view = cls(
             cluster=event.cluster,
+            clusters=tuple(dict.fromkeys(line.cluster for line in lines)),
             namespace=namespace,
             kind=inert(event.kind),
             name=name,
-            object=where,
-            reason=reason,
+            object=f"{namespace}/{name}" if namespace else name,
+            reason=inert(event.reason),
             type=inert(event.type),
-            message=said.message,
-            count=event.count,
-            times=f"×{event.count}" if event.count > 1 else "",  # noqa: RUF001 - the sign, not the letter
-            first_at=local_time(event.first, time_zone),
+            message=lines[0].message,
+            count=report.occurrences,
+            times=times(report.occurrences) if report.occurrences > len(lines) else "",
+            new_count=report.since_told,
+            first_at=first_at,
             last_at=last_at,
             received_at=notification.received_at.astimezone(time_zone),
+            told_at=told_at,
             zone=zone_name(last_at),
             delay=notification.delay if notification.delay >= _NOTICEABLE_DELAY else None,
-            lasting=timedelta(seconds=event.last - event.first) if event.last > event.first else None,
+            lasting=lasting(report.began_at, report.last_at),
             component=inert(event.from_ or ""),
             node=inert(event.node or ""),
             field=field,
@@ -104,29 +145,82 @@ class View:
             uid=inert(event.uid),
             severity=level,
             severity_label=LABELS[language][level],
+            status=status,
+            status_label=LABELS[language][status],
+            cause=report.cause,
             title=said.title,
-            rows=said.rows,
-            remark=said.remark,
+            changes=said.changes,
+            tally=said.tally,
+            lines=lines,
+            left_out=0,
+            left_out_count=0,
+            muted=report.muted,
+            beyond=report.beyond,
+            remainder="",
+            object_count=said.object_count,
+            more=report.has_more,
+            objects_label=said.objects,
+            group={field: inert(value) for field, value in report.group.items()},
+            rows=notice.rows if notice else (),
+            remark=notice.remark if notice else None,
             language=language,
             labels=LABELS[language],
             event=wire(notification),
         )
+        return view.with_lines(len(lines))
 
     @property
     def headline(self) -> str:
         """The title with the kind of the object before it, unless the title says it."""
-        return self.title if self.rows else f"{self.kind} {self.title}"
+        return self.title if self.rows or self.line_count > 1 else f"{self.lines[0].kind} {self.title}"
+
+    @property
+    def line_count(self) -> int:
+        """How many problems there are, listed or left out."""
+        return len(self.lines) + self.left_out
+
+    @property
+    def is_over(self) -> bool:
+        """Whether an incident has ended, as its title says then."""
+        return bool(self.lines[0].ended)
+
+    @property
+    def longest_message(self) -> int:
+        """How many characters the longest of its messages has."""
+        return max(len(self.message), *(len(line.message) for line in self.lines))
 
     def with_message(self, limit: int) -> Self:
-        """Return the same with a message of at most `limit` characters, wherever it is said."""
+        """Return the same with messages of at most `limit` characters each, wherever they are said."""
         message = shortened(self.message, limit)
-        return replace(self, message=message, event={**self.event, "msg": message})
+        lines = tuple(line.with_message(limit) for line in self.lines)
+        return replace(self, message=message, lines=lines, event={**self.event, "msg": message})
+
+    def with_lines(self, limit: int) -> Self:
+        """Return the same with at most `limit` lines, and those beyond counted."""
+        left_out = self.left_out + len(self.lines[limit:])
+        count = self.left_out_count + sum(line.count for line in self.lines[limit:])
+        said = remainder(
+            left_out=left_out, left_out_count=count, muted=self.muted, beyond=self.beyond, language=self.language
+        )
+        return replace(self, lines=self.lines[:limit], left_out=left_out, left_out_count=count, remainder=said)
 
 
-def _words(event: EventPayload, time_zone: ZoneInfo, language: Language) -> Words | None:
-    """Return what a notice of our own says; None for an event."""
-    notice = facts_of(event)
-    return notice and words(*notice, time_zone, language=language)
+def _lines(report: Report, time_zone: ZoneInfo, language: Language) -> tuple[LineView, ...]:
+    was_told = report.told_at is not None
+    return labelled([LineView.of(line, time_zone, language=language, was_told=was_told) for line in report.lines])
+
+
+def _severity(lines: tuple[LineView, ...]) -> str:
+    """Return how bad the worst is that goes on; that nothing more is heard does not say that all is well."""
+    if all(line.ended for line in lines):
+        return Severity.RECOVERED if _status(lines) == "recovered" else Severity.INFO
+    return worst(lines).severity
+
+
+def _status(lines: tuple[LineView, ...]) -> str:
+    """Return what the problems that are told come to; an event may by itself be a recovery."""
+    ends = {line.ended or ("recovered" if line.severity == Severity.RECOVERED else "open") for line in lines}
+    return next(status for status in ("open", "recovered", "quiet") if status in ends)
 
 
 def _container(field: str) -> str:
