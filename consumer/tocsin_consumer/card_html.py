@@ -131,10 +131,10 @@ def _column_set(columns: Component) -> str:
 
 
 def _column(column: Component) -> str:
-    weight = _weight(column) if column.get("width") == "weighted" else 0
+    share = f"{_weight(column)} 1 0" if column.get("width") == "weighted" else "0 0 auto"
     gap = str(column.get("vertical_spacing", "8px"))
     gap = gap if re.fullmatch(r"\d{1,2}px", gap) else "8px"
-    style = f"flex:{weight} 1 0;gap:{gap}"
+    style = f"flex:{share};gap:{gap}"
     return f'<div class="column" style="{style}">{_components(column.get("elements"))}</div>'
 
 
@@ -149,10 +149,19 @@ def _text(text: Component) -> str:
     size = _SIZES.get(str(text.get("text_size", "normal")), _SIZES["normal"])
     colour, _ = _PALETTE.get(str(text.get("text_color", "")), _DEFAULT)
     weight = 600 if size >= _SIZES["heading"] else 400
-    style = f"font-size:{size}px;line-height:{size + 8}px;color:{colour};font-weight:{weight}"
+    style = f"font-size:{size}px;line-height:{size + 8}px;color:{colour};font-weight:{weight}{_shape(text)}"
     content = str(text.get("content", ""))
     shown = _markdown(content) if text.get("tag") == "lark_md" else escape(content)
     return f'<div class="text" style="{style}">{shown}</div>'
+
+
+def _shape(text: Component) -> str:
+    """Return the style of a text that is aligned, or ends after so many lines."""
+    aligned = f";text-align:{text['text_align']}" if text.get("text_align") in ("center", "right") else ""
+    lines = text.get("lines")
+    is_cut = isinstance(lines, int) and lines > 0
+    cut = f";display:-webkit-box;-webkit-box-orient:vertical;-webkit-line-clamp:{lines};overflow:hidden"
+    return aligned + (cut if is_cut else "")
 
 
 def _markdown(content: str) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tocsin_consumer.errors import RenderError
-from tocsin_consumer.render import Escape, Template, View
+from tocsin_consumer.render import Escape, Template
+from tocsin_consumer.view import View
 
 #: A value as JSON and YAML have it.
 Json = Any

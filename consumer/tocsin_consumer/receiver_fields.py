@@ -14,7 +14,8 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from tocsin_consumer import layout, samples
 from tocsin_consumer.errors import RenderError
-from tocsin_consumer.render import Template, View
+from tocsin_consumer.render import Template
+from tocsin_consumer.view import View
 from tocsin_schemas.configuration import Duration, ReadableFile, SecretFile
 from tocsin_schemas.secret import read_secret
 

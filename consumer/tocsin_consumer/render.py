@@ -1,4 +1,4 @@
-"""Templates: what they may say, what they know about an event, and what goes wrong with them.
+"""Templates: what they may say, and what goes wrong with them; what they know is a view (view.py).
 
 A template is Jinja2 in its sandbox. A name that does not exist is an error, and so is a text beyond all bounds.
 What an expression puts out is escaped once for where it goes, by the `escape` that the template was compiled
@@ -9,12 +9,11 @@ own marks are for HTML and count for nothing here.
 import difflib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator
+from dataclasses import fields
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, Final, Self
-from zoneinfo import ZoneInfo
+from typing import Any, Final
 
 import jinja2
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, nodes, pass_context
@@ -22,152 +21,19 @@ from jinja2.exceptions import SecurityError
 from jinja2.runtime import BlockReference, Context, LoopContext, Macro, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from tocsin_consumer import digest
-from tocsin_consumer.clock import local_time
-from tocsin_consumer.digest import Digest
 from tocsin_consumer.errors import RenderError
 from tocsin_consumer.go_template import go_hint
-from tocsin_consumer.inert import inert, shortened
-from tocsin_consumer.labels import LABELS, Language, duration, zone_name
-from tocsin_consumer.notice import facts_of
-from tocsin_consumer.notification import Notification
-from tocsin_consumer.severity import severity
-from tocsin_consumer.wording import Words, words
+from tocsin_consumer.inert import shortened
+from tocsin_consumer.labels import duration
+from tocsin_consumer.view import View
 
 #: How a value is made harmless where it is put.
 Escape = Callable[[str], str]
 
 #: More characters than any service takes; a template that says more has gone astray.
 OUTPUT_LIMIT: Final = 256 * 1024
-#: What arrives sooner than this was not held back.
-_NOTICEABLE_DELAY: Final = timedelta(minutes=1)
 _TIME_FORMAT: Final = "%Y-%m-%d %H:%M:%S"
 _FILE: Final = "<template>"  # what Jinja calls a template without a file
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """All that a template can name. A text that the event lacks is empty, so `{% if node %}` is enough.
-
-    Texts of the event are inert (inert.py); `event` has them as they came.
-    """
-
-    cluster: str
-    namespace: str
-    kind: str
-    name: str
-    #: `namespace/name`, or the name alone when the object has no namespace.
-    object: str
-    reason: str
-    type: str
-    message: str
-    count: int
-    #: The count as people read it, and empty when it happened once.
-    times: str
-    #: Aware, in the receiver's time zone, like all times here.
-    first_at: datetime
-    last_at: datetime
-    received_at: datetime
-    #: The time zone at the last occurrence: UTC, UTC+8, UTC+5:30.
-    zone: str
-    #: How long it was held back; None below a minute.
-    delay: timedelta | None
-    #: From the first to the last occurrence; None when there is none between.
-    lasting: timedelta | None
-    #: Who reported it, such as kubelet.
-    component: str
-    node: str
-    #: Path within the object, such as spec.containers{api}, and the container in it.
-    field: str
-    container: str
-    uid: str
-    #: critical, warning, info or recovered; then the same in the receiver's language.
-    severity: str
-    severity_label: str
-    #: Reason and object in one line; of a notice about a cluster, what it is about in the receiver's language.
-    title: str
-    #: Labels and values of a notice about a cluster; empty for what Kubernetes says.
-    rows: tuple[tuple[str, str], ...]
-    #: What a notice adds to its rows, which may be nothing; None where the message stands by itself.
-    remark: str | None
-    language: Language
-    #: The built-in words of the language (labels.py).
-    labels: Mapping[str, str]
-    #: The event as on the wire, with fields that this version does not know.
-    event: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, notification: Notification, time_zone: ZoneInfo, *, language: Language) -> Self:
-        """Return what there is to say about `notification`."""
-        event = notification.event
-        level = severity(event)
-        namespace, name, field = (inert(text or "") for text in (event.ns, event.name, event.field))
-        reason, where = inert(event.reason), f"{namespace}/{name}" if namespace else name
-        last_at = local_time(event.last, time_zone)
-        said = _words(notification, time_zone, language) or Words(f"{reason} · {where}", inert(event.msg))
-        return cls(
-            cluster=event.cluster,
-            namespace=namespace,
-            kind=inert(event.kind),
-            name=name,
-            object=where,
-            reason=reason,
-            type=inert(event.type),
-            message=said.message,
-            count=event.count,
-            times=f"×{event.count}" if event.count > 1 else "",  # noqa: RUF001 - the sign, not the letter
-            first_at=local_time(event.first, time_zone),
-            last_at=last_at,
-            received_at=notification.received_at.astimezone(time_zone),
-            zone=zone_name(last_at),
-            delay=notification.delay if notification.delay >= _NOTICEABLE_DELAY else None,
-            lasting=timedelta(seconds=event.last - event.first) if event.last > event.first else None,
-            component=inert(event.from_ or ""),
-            node=inert(event.node or ""),
-            field=field,
-            container=_container(field),
-            uid=inert(event.uid),
-            severity=level,
-            severity_label=LABELS[language][level],
-            title=said.title,
-            rows=said.rows,
-            remark=said.remark,
-            language=language,
-            labels=LABELS[language],
-            event=wire(notification),
-        )
-
-    @property
-    def headline(self) -> str:
-        """The title with the kind of the object before it, unless the title says it."""
-        return self.title if self.rows else f"{self.kind} {self.title}"
-
-    def with_message(self, limit: int) -> Self:
-        """Return the same with a message of at most `limit` characters, wherever it is said."""
-        message = shortened(self.message, limit)
-        return replace(self, message=message, event={**self.event, "msg": message})
-
-
-def _words(notification: Notification, time_zone: ZoneInfo, language: Language) -> Words | None:
-    """Return what a notice of our own says; None for an event."""
-    notice = facts_of(notification.event)
-    if notice is None:
-        return None
-    said = words(*notice, time_zone, language=language)
-    if isinstance(notification.report, Digest):
-        return replace(said, rows=(*said.rows, *digest.rows(notification.report, language)))
-    return said
-
-
-def wire(notification: Notification) -> dict[str, Any]:
-    """Return the event as on the wire, in plain JSON values."""
-    return notification.event.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
-def document(notification: Notification) -> dict[str, Any]:
-    """Return the event as on the wire with `received_at` (RFC 3339, UTC): what machines are given by default."""
-    received_at = notification.received_at.astimezone(ZoneInfo("UTC")).isoformat(timespec="milliseconds")
-    return {**wire(notification), "received_at": received_at.replace("+00:00", "Z")}
 
 
 def to_json(value: Any) -> str:
@@ -238,12 +104,6 @@ def _explained(error: Exception) -> str:
     known = [field.name for field in fields(View)]
     close = difflib.get_close_matches(unknown[1], known, n=1)
     return f"{text}; did you mean {close[0]}?" if close else f"{text}; known here: {', '.join(known)}"
-
-
-def _container(field: str) -> str:
-    """Return `api` of `spec.containers{api}` or `spec.initContainers{api}`."""
-    _, brace, name = field.partition("{")
-    return name.rstrip("}") if brace else ""
 
 
 class _Done(str):

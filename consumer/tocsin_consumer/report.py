@@ -32,7 +32,8 @@ class Line:
     #: Epoch seconds.
     began_at: int
     last_at: int
-    message: str
+    #: As it was heard last: of the problem, and since it is recovered, of its end.
+    event: EventPayload
     end: End | None
     #: Whether it was news since the receiver was told last.
     is_news: bool
@@ -103,6 +104,44 @@ def report(incident: Incident, told: Told | None, cause: Cause) -> Report:
     )
 
 
+def alone(event: EventPayload, received_at: datetime) -> Report:
+    """Return an event that is told as it came, as an incident of one line."""
+    name = event.name
+    line = Line(
+        event.cluster,
+        event.ns or "",
+        event.kind,
+        name,
+        event.reason,
+        severity(event),
+        objects=(name,),
+        has_more=False,
+        occurrences=event.count,
+        began_at=event.first,
+        last_at=event.last,
+        event=event,
+        end=None,
+        is_news=True,
+    )
+    return Report(
+        incident=0,
+        cause=Cause.FIRST,
+        state=State.OPEN,
+        group={},
+        lines=(line,),
+        muted=0,
+        occurrences=event.count,
+        since_told=event.count,
+        beyond=0,
+        began_at=event.first,
+        last_at=event.last,
+        told_at=None,
+        revision=0,
+        event=event,
+        received_at=received_at,
+    )
+
+
 def _lines(problems: list[Problem], told: Told | None) -> Iterator[Line]:
     for problem in problems:
         cluster, namespace, kind, owner, reason = problem.key
@@ -118,7 +157,7 @@ def _lines(problems: list[Problem], told: Told | None) -> Iterator[Line]:
             problem.occurrences,
             problem.began_at,
             max(problem.began_at, problem.event.last),
-            problem.event.msg,
+            problem.event,
             problem.end,
             _is_news(problem, told),
         )

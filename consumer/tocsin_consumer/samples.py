@@ -1,4 +1,4 @@
-"""Events to try templates, cards and receivers on: what clusters really say, and what an attacker might."""
+"""What to try templates, cards and receivers on: what clusters really say, and what an attacker might."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from tocsin_consumer.digest import BACKLOG, FLEET, Digest, Share, Top
+from tocsin_consumer.incident_samples import incidents
 from tocsin_consumer.notice import Facts, Notice, Reason
 from tocsin_consumer.notification import Notification
 from tocsin_consumer.wording import event_of
@@ -176,7 +177,7 @@ def samples(now: datetime = _NOW) -> Mapping[str, Notification]:
         for number, (name, notice) in enumerate(_notices(now).items(), start=len(events) + 1)
     }
     digests = {name: Notification(one.event, now, one) for name, one in _digests(now).items()}
-    return MappingProxyType(events | notices | digests)
+    return MappingProxyType({**events, **notices, **digests, **dict(incidents(now, _HOSTILE))})
 
 
 def _notices(now: datetime) -> dict[str, Notice]:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.consumer.views import view
 from tocsin_consumer.card_html import card_to_html
-from tocsin_consumer.receivers.feishu_card import event_card
+from tocsin_consumer.receivers.feishu_card import card_of
 from tocsin_consumer.samples import samples
 
 
@@ -39,7 +39,7 @@ def _markdown(content: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", samples())
 def test_a_page_says_all_that_the_card_says(name: str) -> None:
     shown = view(name)
-    page = _Page(card_to_html(event_card(shown)))
+    page = _Page(card_to_html(card_of(shown)))
     assert (shown.message if shown.remark is None else shown.remark) in page.text
     assert all(label in page.text and value in page.text for label, value in shown.rows)
     assert shown.title in page.text
@@ -50,7 +50,7 @@ def test_a_page_says_all_that_the_card_says(name: str) -> None:
     "hostile", [view("hostile").message, "\"'><script>alert(1)</script><img src=x onerror=y>"]
 )
 def test_nothing_in_a_card_becomes_markup_or_loads_anything(hostile: str) -> None:
-    card = event_card(view("hostile"), title=hostile)
+    card = card_of(view("hostile"), title=hostile)
     card["body"]["elements"] += [
         {"tag": "markdown", "content": hostile},
         {"tag": hostile},
@@ -70,7 +70,7 @@ def test_nothing_in_a_card_becomes_markup_or_loads_anything(hostile: str) -> Non
 
 
 def test_the_header_has_the_colour_of_its_template() -> None:
-    red, green = card_to_html(event_card(view("node-not-ready"))), card_to_html(event_card(view("node-ready")))
+    red, green = card_to_html(card_of(view("node-not-ready"))), card_to_html(card_of(view("node-ready")))
     assert "background:#fde2e2" in red
     assert "background:#d9f5d6" in green
 

@@ -5,10 +5,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.consumer.views import view
+from tocsin_consumer.document import document
 from tocsin_consumer.errors import RenderError
-from tocsin_consumer.receivers.feishu_card import escape_markdown
-from tocsin_consumer.render import Template, View, document, to_json
+from tocsin_consumer.receivers.feishu_text import escape_markdown
+from tocsin_consumer.render import Template, to_json
 from tocsin_consumer.samples import samples
+from tocsin_consumer.view import View
 
 
 def _render(source: str, name: str = "back-off") -> str:

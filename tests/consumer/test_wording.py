@@ -7,8 +7,8 @@ from tests.consumer.views import SHANGHAI, view
 from tocsin_consumer.labels import LABELS, Language
 from tocsin_consumer.notice import Facts, Reason, facts_of
 from tocsin_consumer.notification import Notification
-from tocsin_consumer.render import View
 from tocsin_consumer.samples import samples
+from tocsin_consumer.view import View
 from tocsin_consumer.wording import words
 
 NOTICES = [name for name, sample in samples().items() if facts_of(sample.event)]

@@ -3,8 +3,8 @@
 from zoneinfo import ZoneInfo
 
 from tocsin_consumer.labels import Language
-from tocsin_consumer.render import View
 from tocsin_consumer.samples import samples
+from tocsin_consumer.view import View
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 

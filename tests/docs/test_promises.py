@@ -17,10 +17,11 @@ from tests.stage.probes import Probes
 from tests.stage.site import Site
 from tests.waiting import until
 from tocsin_consumer.go_template import go_hint
-from tocsin_consumer.render import Template, View, _environment
+from tocsin_consumer.render import Template, _environment
 from tocsin_consumer.route import Route
 from tocsin_consumer.samples import samples
 from tocsin_consumer.settings import ConsumerSettings
+from tocsin_consumer.view import View
 from tocsin_schemas.event import EventPayload
 
 DOCS = ROOT / "docs"

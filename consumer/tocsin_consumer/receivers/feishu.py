@@ -20,16 +20,20 @@ from tocsin_consumer.layout import Layout
 from tocsin_consumer.notification import Notification
 from tocsin_consumer.rate_limit import RateLimit
 from tocsin_consumer.receiver_settings import FeishuSettings
-from tocsin_consumer.receivers import feishu_card, http
+from tocsin_consumer.receivers import feishu_card, feishu_text, http
+from tocsin_consumer.receivers.feishu_group import LINES_LISTED
 from tocsin_consumer.receivers.receiver import Note, Receipt, Rendering, unnoted
 from tocsin_consumer.redact import redact, url_secrets
-from tocsin_consumer.render import Template, View, to_json
+from tocsin_consumer.render import Template, to_json
+from tocsin_consumer.view import View
 
 #: The service permits 5 in a second and 100 in a minute, as it sees them come: what the network bunches up that we
 #: sent just within the limits, it refuses. Hence the margin.
 LIMITS: Final = (RateLimit(5, timedelta(seconds=1.2)), RateLimit(100, timedelta(seconds=62)))
 #: "The request body cannot exceed 20 KB", less what signing and the keyword add to it.
 BODY_LIMIT: Final = 20 * 1000 - 200
+#: Characters of a message that are worth more than another line.
+_SHORT_MESSAGE: Final = 80
 
 #: The service is busy: another try helps.
 _BUSY_CODES: Final = frozenset({11232, 99991400})
@@ -142,48 +146,67 @@ class _Form:
     def __init__(self, settings: FeishuSettings) -> None:
         self._title = None if settings.title is None else Template(settings.title)
         self._body = (
-            None if settings.template is None else Template(settings.template, escape=feishu_card.escape_markdown)
+            None if settings.template is None else Template(settings.template, escape=feishu_text.escape_markdown)
         )
-        self._card = None if settings.card is None else Layout(settings.card, escape_in=feishu_card.escape_in)
-        text = feishu_card.DEFAULT_TEXT if settings.text is None else settings.text
-        self._text = Template(text, escape=feishu_card.escape_text)
+        self._card = None if settings.card is None else Layout(settings.card, escape_in=feishu_text.escape_in)
+        self._is_own_text = settings.text is None
+        text = feishu_text.DEFAULT_TEXT if settings.text is None else settings.text
+        self._text = Template(text, escape=feishu_text.escape_text)
         self._keyword = settings.keyword
 
     def card(self, view: View) -> dict[str, Any]:
         title = self._title.render(view) if self._title else None
         body = self._body.render(view) if self._body else None
-        card = self._card.render(view) if self._card else feishu_card.event_card(view, title=title, body=body)
+        card = self._card.render(view) if self._card else feishu_card.card_of(view, title=title, body=body)
         if self._keyword and not feishu_card.says(card, self._keyword):
             card = feishu_card.with_keyword(card, self._keyword)
         return feishu_card.card_message(card)
 
     def text(self, view: View) -> dict[str, Any]:
-        text = self._text.render(view)
+        text = self._text.render(view.with_lines(LINES_LISTED) if self._is_own_text else view)
         if self._keyword and self._keyword not in text:
             text = f"{text}\n{self._keyword}"
-        return feishu_card.text_message(text)
+        return feishu_text.text_message(text)
 
 
 def fitting(view: View, form: Callable[[View], Any], *, limit: int = BODY_LIMIT) -> str:
-    """Return the JSON of `form` with as much of the message as fits into `limit` bytes.
+    """Return the JSON of `form` with as much as fits into `limit` bytes.
+
+    Messages are shortened first; where they would say too little, lines are left out, which the view counts.
 
     Raises:
-        RenderError: it does not fit even without the message.
+        RenderError: it does not fit even with one line and without its message.
     """
-    whole = to_json(form(view))
-    if _size(whole) <= limit:
+
+    def tried(said: View) -> str | None:
+        content = to_json(form(said))
+        return content if _size(content) <= limit else None
+
+    whole = tried(view)
+    if whole is not None:
         return whole
-    fits, too_long = 0, len(view.message)
-    while too_long - fits > 1:
-        middle = (fits + too_long) // 2
-        if _size(to_json(form(view.with_message(middle)))) <= limit:
-            fits = middle
+    short = view.with_message(_SHORT_MESSAGE)
+    if len(view.lines) > 1 and tried(short) is None:
+        lines, _ = _most(lambda number: tried(short.with_lines(number)), 1, len(view.lines))
+        view = view.with_lines(lines)
+    _, content = _most(lambda length: tried(view.with_message(length)), 0, view.longest_message)
+    if content is None:
+        size = _size(to_json(form(view.with_message(0))))
+        raise RenderError(f"has {size} bytes without the event's message; Feishu takes {limit}")
+    return content
+
+
+def _most(tried: Callable[[int], str | None], least: int, too_much: int) -> tuple[int, str | None]:
+    """Return the largest number from `least` below `too_much` with which a try succeeds, and what comes of it."""
+    content = tried(least)
+    while too_much - least > 1:
+        middle = (least + too_much) // 2
+        result = tried(middle)
+        if result is None:
+            too_much = middle
         else:
-            too_long = middle
-    shortest = to_json(form(view.with_message(fits)))
-    if _size(shortest) > limit:
-        raise RenderError(f"has {_size(shortest)} bytes without the event's message; Feishu takes {limit}")
-    return shortest
+            least, content = middle, result
+    return least, content
 
 
 def _size(content: str) -> int:

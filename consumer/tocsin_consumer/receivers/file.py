@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import BinaryIO
 from zoneinfo import ZoneInfo
 
+from tocsin_consumer.document import document
 from tocsin_consumer.errors import TemporaryError
 from tocsin_consumer.labels import Language
 from tocsin_consumer.notification import Notification
 from tocsin_consumer.rate_limit import RateLimit
 from tocsin_consumer.receiver_settings import FileSettings
 from tocsin_consumer.receivers.receiver import Note, Receipt, Rendering, unnoted
-from tocsin_consumer.render import document, to_json
+from tocsin_consumer.render import to_json
 
 
 class FileReceiver:

@@ -2,22 +2,27 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, TextIO
 from zoneinfo import ZoneInfo
 
+from tocsin_consumer.document import document
 from tocsin_consumer.errors import TemporaryError
 from tocsin_consumer.inert import one_line
 from tocsin_consumer.labels import Language, duration
+from tocsin_consumer.line_view import LineView
 from tocsin_consumer.notification import Notification
 from tocsin_consumer.rate_limit import RateLimit
 from tocsin_consumer.receiver_settings import StdoutSettings
 from tocsin_consumer.receivers.receiver import Note, Receipt, Rendering, unnoted
-from tocsin_consumer.render import Template, View, document, to_json
+from tocsin_consumer.render import Template, to_json
+from tocsin_consumer.view import View
 
 #: Severity → SGR parameters (ECMA-48).
 _COLOURS: Final = {"critical": "1;31", "warning": "33", "info": "36", "recovered": "32"}
 _INDENT: Final = "    "
+#: Lines of an incident that are shown; more are counted.
+_LINES_LISTED: Final = 20
 
 
 class StdoutReceiver:
@@ -91,13 +96,30 @@ class StdoutReceiver:
 
 
 def describe(view: View, *, coloured: bool) -> str:
-    """Return an event in a line, with its message indented below."""
+    """Return an event in a line with its message indented below, or an incident with its problems."""
     late = f" ({view.labels['delayed']} {duration(view.delay, view.language)})" if view.delay else ""
     level = f"{view.severity_label:<9}"
     if coloured:
         level = f"\x1b[{_COLOURS[view.severity]}m{level}\x1b[0m"
     times = f" {view.times}" if view.times else ""
-    head = one_line(f"{view.cluster}  {view.headline}{times}{late}")
+    others = f" +{len(view.clusters) - 1}" if len(view.clusters) > 1 else ""
+    head = one_line(f"{view.cluster}{others}  {view.headline}{times}{late}")
     lines = [f"{view.last_at:%Y-%m-%d %H:%M:%S} {level} {head}"]
-    lines += [f"{_INDENT}{line}" for line in view.message.splitlines() if line.strip()]
+    lines += [f"{_INDENT}{line}" for line in _below(view.with_lines(_LINES_LISTED)) if line.strip()]
     return "\n".join(lines)
+
+
+def _below(view: View) -> Iterator[str]:
+    yield view.changes
+    if view.line_count == 1:
+        yield from view.message.splitlines()
+    else:
+        yield from map(_problem, view.lines)
+    yield view.remainder
+
+
+def _problem(line: LineView) -> str:
+    """Return a problem in one line."""
+    mark = f"[{line.mark}]" if line.mark else ""
+    said = " ".join(filter(None, (mark, line.kind, line.label, line.times)))
+    return one_line(f"{said}: {line.message}")

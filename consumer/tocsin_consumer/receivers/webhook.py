@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from tocsin_consumer.document import document
 from tocsin_consumer.errors import DeliveryError, PermanentError, RenderError
 from tocsin_consumer.inert import one_line
 from tocsin_consumer.labels import Language
@@ -14,7 +15,8 @@ from tocsin_consumer.receiver_settings import HeaderFile, WebhookSettings
 from tocsin_consumer.receivers import http
 from tocsin_consumer.receivers.receiver import Note, Receipt, Rendering, unnoted
 from tocsin_consumer.redact import redact, url_secrets
-from tocsin_consumer.render import Template, View, document, to_json
+from tocsin_consumer.render import Template, to_json
+from tocsin_consumer.view import View
 
 _JSON: Final = "application/json"
 _TEXT: Final = "text/plain; charset=utf-8"

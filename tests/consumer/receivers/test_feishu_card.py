@@ -11,8 +11,8 @@ from tests.fakes.feishu_card import check_card
 from tests.fakes.feishu_text import rich_text, text_message
 from tocsin_consumer.labels import LABELS, Language
 from tocsin_consumer.notice import facts_of
-from tocsin_consumer.receivers import feishu_card
-from tocsin_consumer.receivers.feishu_card import escape_markdown, escape_text, event_card, with_keyword
+from tocsin_consumer.receivers.feishu_card import card_of, with_keyword
+from tocsin_consumer.receivers.feishu_text import escape_in, escape_markdown, escape_text
 from tocsin_consumer.samples import samples
 
 NOTICES = [name for name, sample in samples().items() if facts_of(sample.event)]
@@ -30,7 +30,7 @@ def _texts(card: Any) -> list[str]:
 @pytest.mark.parametrize("title", [None, "XXX IoT K3S 集群告警"])
 @pytest.mark.parametrize("name", samples())
 def test_a_card_has_no_property_that_is_not_documented(name: str, title: str | None, language: Language) -> None:
-    check_card(event_card(view(name, language=language), title=title))
+    check_card(card_of(view(name, language=language), title=title))
 
 
 @pytest.mark.parametrize(
@@ -38,11 +38,11 @@ def test_a_card_has_no_property_that_is_not_documented(name: str, title: str | N
     [("node-not-ready", "red"), ("back-off", "orange"), ("node-ready", "green")],
 )
 def test_the_header_has_the_colour_of_the_severity(name: str, colour: str) -> None:
-    assert event_card(view(name))["header"]["template"] == colour
+    assert card_of(view(name))["header"]["template"] == colour
 
 
 def test_the_header_says_what_where_and_how_often() -> None:
-    header = event_card(view("back-off", language="zh"))["header"]
+    header = card_of(view("back-off", language="zh"))["header"]
     assert _texts(header) == [
         "BackOff · production/api-7c9f6d5b8-x2x7p",
         "edge-042",
@@ -52,7 +52,7 @@ def test_the_header_says_what_where_and_how_often() -> None:
 
 
 def test_the_body_says_since_when_and_what() -> None:
-    assert _texts(event_card(view("back-off", language="zh"))["body"]) == [
+    assert _texts(card_of(view("back-off", language="zh"))["body"]) == [
         "首次 (UTC+8)",
         "2026-11-24 01:46:38",
         "最近 (+1 小时 32 分钟)",
@@ -62,28 +62,28 @@ def test_the_body_says_since_when_and_what() -> None:
 
 
 def test_what_happened_once_has_one_time_and_no_count() -> None:
-    texts = _texts(event_card(view("node-not-ready")))
+    texts = _texts(card_of(view("node-not-ready")))
     assert sum("2026-11-24" in text for text in texts) == 1
     assert not any("×" in text for text in texts)  # noqa: RUF001 - the sign itself
 
 
 def test_what_was_held_back_says_for_how_long_and_until_when() -> None:
-    texts = _texts(event_card(view("held-back", language="zh")))
+    texts = _texts(card_of(view("held-back", language="zh")))
     assert "迟到 2 小时 5 分钟" in texts
     assert texts[texts.index("收到") + 1] == "2026-11-24 03:18:54"
-    assert "收到" not in _texts(event_card(view("back-off", language="zh")))
+    assert "收到" not in _texts(card_of(view("back-off", language="zh")))
 
 
 @pytest.mark.parametrize("name", samples())
 def test_no_field_of_a_card_is_empty(name: str) -> None:
-    assert all(text.strip() for text in _texts(event_card(view(name))))
+    assert all(text.strip() for text in _texts(card_of(view(name))))
 
 
 @pytest.mark.parametrize("language", LABELS)
 @pytest.mark.parametrize("name", NOTICES)
 def test_a_notice_says_below_its_rows_nothing_that_stands_in_them(name: str, language: Language) -> None:
     shown = view(name, language=language)
-    texts = _texts(event_card(shown)["body"])
+    texts = _texts(card_of(shown)["body"])
     said = texts[2 * len(shown.rows) :]
     assert not [value for _, value in shown.rows if any(value in text for text in said)]
     assert shown.message not in texts
@@ -93,13 +93,13 @@ def test_a_notice_says_below_its_rows_nothing_that_stands_in_them(name: str, lan
 def test_below_the_title_of_a_notice_stands_whose_it_is_in_the_language_of_the_receiver(
     language: Language, said: str
 ) -> None:
-    card = event_card(view("cluster-online", language=language))
+    card = card_of(view("cluster-online", language=language))
     assert card["header"]["subtitle"]["content"] == said
-    assert said in _texts(event_card(view("cluster-online", language=language), title="x")["body"])
+    assert said in _texts(card_of(view("cluster-online", language=language), title="x")["body"])
 
 
 def test_the_locked_screen_shows_all_that_a_notice_says() -> None:
-    summary = event_card(view("cluster-online"))["config"]["summary"]["content"]
+    summary = card_of(view("cluster-online"))["config"]["summary"]["content"]
     assert (
         summary
         == "[edge-042] recovered Cluster back online: Back after 2 h 14 min. Events held back: 37, lost: 0."
@@ -107,7 +107,7 @@ def test_the_locked_screen_shows_all_that_a_notice_says() -> None:
 
 
 def test_a_title_of_ones_own_is_above_reason_and_object() -> None:
-    card = event_card(view("back-off"), title="XXX IoT K3S 集群告警")
+    card = card_of(view("back-off"), title="XXX IoT K3S 集群告警")
     assert card["header"]["title"]["content"] == "XXX IoT K3S 集群告警"
     assert _texts(card["body"])[:2] == [
         "BackOff · production/api-7c9f6d5b8-x2x7p",
@@ -116,21 +116,21 @@ def test_a_title_of_ones_own_is_above_reason_and_object() -> None:
 
 
 def test_the_locked_screen_shows_the_most_important() -> None:
-    summary = event_card(view("back-off"))["config"]["summary"]["content"]
+    summary = card_of(view("back-off"))["config"]["summary"]["content"]
     assert summary.startswith("[edge-042] warning BackOff · production/api-7c9f6d5b8-x2x7p ×14: Back-off")  # noqa: RUF001
-    assert len(event_card(view("long-message"))["config"]["summary"]["content"]) == 120
+    assert len(card_of(view("long-message"))["config"]["summary"]["content"]) == 120
 
 
 def test_an_event_without_a_message_has_none_on_its_card() -> None:
-    card = event_card(view("node-not-ready").with_message(0))
-    silent = event_card(replace(view("node-not-ready"), message=""))
+    card = card_of(view("node-not-ready").with_message(0))
+    silent = card_of(replace(view("node-not-ready"), message=""))
     check_card(silent)
     assert len(_texts(silent["body"])) == len(_texts(card["body"])) - 1
     assert silent["config"]["summary"]["content"] == "[edge-042] critical NodeNotReady · pi-3"
 
 
 def test_a_message_stands_where_nothing_is_markup() -> None:
-    card = event_card(view("hostile"))
+    card = card_of(view("hostile"))
     assert '"tag": "markdown"' not in json.dumps(card)
     assert '"tag": "lark_md"' not in json.dumps(card)
     assert view("hostile").message in _texts(card)
@@ -150,9 +150,9 @@ def test_the_escapes_would_be_needed() -> None:
 
 
 def test_values_are_escaped_by_the_component_that_they_stand_in() -> None:
-    assert feishu_card.escape_in({"tag": "markdown"})("*") == "&#42;"
-    assert feishu_card.escape_in({"tag": "lark_md"})("*") == "&#42;"
-    assert feishu_card.escape_in({"tag": "plain_text"})("*") == "*"
+    assert escape_in({"tag": "markdown"})("*") == "&#42;"
+    assert escape_in({"tag": "lark_md"})("*") == "&#42;"
+    assert escape_in({"tag": "plain_text"})("*") == "*"
 
 
 @pytest.mark.parametrize(
