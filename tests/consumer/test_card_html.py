@@ -43,7 +43,7 @@ def test_a_page_says_all_that_the_card_says(name: str) -> None:
     assert (shown.message if shown.remark is None else shown.remark) in page.text
     assert all(label in page.text and value in page.text for label, value in shown.rows)
     assert shown.title in page.text
-    assert "edge-042" in page.text
+    assert shown.cluster in page.text
 
 
 @pytest.mark.parametrize(
