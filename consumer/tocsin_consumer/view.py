@@ -90,7 +90,7 @@ class View:
     beyond: int
     #: What `lines` lacks, in words: left out, muted, beyond.
     remainder: str
-    #: How many objects have a problem or had one; there may be `more`. Then the same in words.
+    #: How many objects have a problem or had one; there may be `more`. Then how many in words; empty if it is one.
     object_count: int
     more: bool
     objects_label: str
@@ -159,7 +159,7 @@ class View:
             remainder="",
             object_count=said.object_count,
             more=report.has_more,
-            objects_label=said.objects,
+            objects_label=said.objects if said.object_count > 1 or report.has_more else "",
             group={field: inert(value) for field, value in report.group.items()},
             rows=notice.rows if notice else (),
             remark=notice.remark if notice else None,
