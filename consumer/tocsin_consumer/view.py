@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from tocsin_consumer.clock import local_time
 from tocsin_consumer.document import wire
 from tocsin_consumer.incident_wording import remainder, said_of, worst
-from tocsin_consumer.inert import inert, shortened
+from tocsin_consumer.inert import inert, one_line, shortened
 from tocsin_consumer.labels import LABELS, Language, zone_name
 from tocsin_consumer.line_view import LineView, labelled, lasting, times, words_of
 from tocsin_consumer.notification import Notification
@@ -160,7 +160,7 @@ class View:
             object_count=said.object_count,
             more=report.has_more,
             objects_label=said.objects if said.object_count > 1 or report.has_more else "",
-            group={field: inert(value) for field, value in report.group.items()},
+            group={field: one_line(value) for field, value in report.group.items()},
             rows=notice.rows if notice else (),
             remark=notice.remark if notice else None,
             language=language,
