@@ -198,7 +198,7 @@ def _told(
         told_at=None if ago is None else now - timedelta(seconds=ago),
         revision=len(lines),
         event=event,
-        received_at=datetime.fromtimestamp(event.last + 1, UTC),
+        received_at=min(now, datetime.fromtimestamp(event.last + 1, UTC)),
     )
     return Notification(event, report.received_at, report)
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from tocsin_consumer.dispatch import Cause
 from tocsin_consumer.incident import End
-from tocsin_consumer.inert import inert
+from tocsin_consumer.inert import one_line
 from tocsin_consumer.labels import LABELS, Language
 from tocsin_consumer.line_view import LineView
 from tocsin_consumer.notice import KIND as CLUSTER
@@ -183,7 +183,7 @@ def _place(lines: Sequence[LineView], group: Mapping[str, str], language: Langua
     namespaces = {line.namespace for line in lines}
     if len(namespaces) == 1 and (namespace := namespaces.pop()):
         return namespace
-    node = inert(group.get("node", ""))
+    node = one_line(group.get("node", ""))
     return _WORDS[language]["node"].format(node=node) if node else ""
 
 

@@ -7,7 +7,7 @@ from typing import Self
 from zoneinfo import ZoneInfo
 
 from tocsin_consumer.clock import local_time
-from tocsin_consumer.inert import inert, shortened
+from tocsin_consumer.inert import inert, one_line, shortened
 from tocsin_consumer.labels import LABELS, Language
 from tocsin_consumer.notice import facts_of
 from tocsin_consumer.report import Line
@@ -16,7 +16,10 @@ from tocsin_consumer.wording import Words, words
 
 @dataclass(frozen=True, slots=True)
 class LineView:
-    """All that a template can name of a problem; what has a name in `View` as well means the same there of all."""
+    """All that a template can name of a problem; what has a name in `View` as well means the same there of all.
+
+    Texts are inert, and all but the message are of one line.
+    """
 
     cluster: str
     namespace: str
@@ -38,6 +41,8 @@ class LineView:
     objects: tuple[str, ...]
     object_count: int
     more: bool
+    #: How many there are in words; empty if it is one.
+    objects_label: str
     count: int
     times: str
     first_at: datetime
@@ -56,7 +61,7 @@ class LineView:
     @classmethod
     def of(cls, line: Line, time_zone: ZoneInfo, *, language: Language, was_told: bool) -> Self:
         """Return what there is to say about `line`, to who `was_told` of its incident before, or not."""
-        namespace, name, reason = inert(line.namespace), inert(line.owner), inert(line.reason)
+        namespace, name, reason = (one_line(text) for text in (line.namespace, line.owner, line.reason))
         where = f"{namespace}/{name}" if namespace else name
         said = words_of(line, time_zone, language)
         is_new = was_told and line.is_news and line.end is None
@@ -64,7 +69,7 @@ class LineView:
         return cls(
             cluster=line.cluster,
             namespace=namespace,
-            kind=inert(line.kind),
+            kind=one_line(line.kind),
             name=name,
             object=where,
             reason=reason,
@@ -73,9 +78,10 @@ class LineView:
             label=where,
             severity=line.severity,
             severity_label=LABELS[language][line.severity],
-            objects=tuple(map(inert, line.objects)),
+            objects=tuple(map(one_line, line.objects)),
             object_count=len(line.objects),
             more=line.has_more,
+            objects_label=_objects(line, language),
             count=line.occurrences,
             times=times(line.occurrences),
             first_at=local_time(line.began_at, time_zone),
@@ -115,6 +121,13 @@ def words_of(line: Line, time_zone: ZoneInfo, language: Language) -> Words | Non
     """Return what a notice of our own says; None for what Kubernetes says."""
     notice = facts_of(line.event)
     return notice and words(*notice, time_zone, language=language)
+
+
+def _objects(line: Line, language: Language) -> str:
+    number = len(line.objects)
+    if line.has_more:
+        return LABELS[language]["objects"].format(f"{number}+")
+    return LABELS[language]["objects"].format(number) if number > 1 else ""
 
 
 def times(count: int) -> str:

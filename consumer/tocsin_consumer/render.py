@@ -25,6 +25,7 @@ from tocsin_consumer.errors import RenderError
 from tocsin_consumer.go_template import go_hint
 from tocsin_consumer.inert import shortened
 from tocsin_consumer.labels import duration
+from tocsin_consumer.line_view import LineView
 from tocsin_consumer.view import View
 
 #: How a value is made harmless where it is put.
@@ -38,7 +39,14 @@ _FILE: Final = "<template>"  # what Jinja calls a template without a file
 
 def to_json(value: Any) -> str:
     """Return `value` as compact JSON on one line."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str, allow_nan=False)
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_plain, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON has no form for as an object of its fields, or else as text."""
+    if isinstance(value, LineView):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    return str(value)
 
 
 class Template:

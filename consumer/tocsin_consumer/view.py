@@ -11,7 +11,7 @@ from tocsin_consumer.clock import local_time
 from tocsin_consumer.digest import Digest
 from tocsin_consumer.document import wire
 from tocsin_consumer.incident_wording import remainder, said_of, worst
-from tocsin_consumer.inert import inert, shortened
+from tocsin_consumer.inert import inert, one_line, shortened
 from tocsin_consumer.labels import LABELS, Language, zone_name
 from tocsin_consumer.line_view import LineView, labelled, lasting, times, words_of
 from tocsin_consumer.notification import Notification
@@ -92,7 +92,7 @@ class View:
     beyond: int
     #: What `lines` lacks, in words: left out, muted, beyond.
     remainder: str
-    #: How many objects have a problem or had one; there may be `more`. Then the same in words.
+    #: How many objects have a problem or had one; there may be `more`. Then how many in words; empty if it is one.
     object_count: int
     more: bool
     objects_label: str
@@ -162,8 +162,8 @@ class View:
             remainder="",
             object_count=said.object_count,
             more=report.has_more,
-            objects_label=said.objects,
-            group={field: inert(value) for field, value in report.group.items()},
+            objects_label=said.objects if said.object_count > 1 or report.has_more else "",
+            group={field: one_line(value) for field, value in report.group.items()},
             rows=(*notice.rows, *tops) if notice else (),
             remark=notice.remark if notice else None,
             language=language,

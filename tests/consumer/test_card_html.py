@@ -7,6 +7,7 @@ import pytest
 from tests.consumer.views import view
 from tocsin_consumer.card_html import card_to_html
 from tocsin_consumer.receivers.feishu_card import card_of
+from tocsin_consumer.receivers.feishu_group import LINES_LISTED
 from tocsin_consumer.samples import samples
 
 
@@ -40,7 +41,10 @@ def _markdown(content: str) -> dict[str, Any]:
 def test_a_page_says_all_that_the_card_says(name: str) -> None:
     shown = view(name)
     page = _Page(card_to_html(card_of(shown)))
-    assert (shown.message if shown.remark is None else shown.remark) in page.text
+    if shown.line_count == 1:
+        assert (shown.message if shown.remark is None else shown.remark) in page.text
+    assert all(line.label in page.text for line in shown.lines[:LINES_LISTED] if shown.line_count > 1)
+    assert shown.changes in page.text
     assert all(label in page.text and value in page.text for label, value in shown.rows)
     assert shown.title in page.text
     assert shown.cluster in page.text

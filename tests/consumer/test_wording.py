@@ -12,7 +12,7 @@ from tocsin_consumer.samples import samples
 from tocsin_consumer.view import View
 from tocsin_consumer.wording import words
 
-NOTICES = [name for name, sample in samples().items() if facts_of(sample.event)]
+NOTICES = [name for name in samples() if view(name).rows]
 
 
 @pytest.mark.parametrize(

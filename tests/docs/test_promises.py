@@ -16,7 +16,9 @@ from tests.mosquitto import free_port
 from tests.stage.probes import Probes
 from tests.stage.site import Site
 from tests.waiting import until
+from tocsin_consumer.document import document
 from tocsin_consumer.go_template import go_hint
+from tocsin_consumer.line_view import LineView
 from tocsin_consumer.render import Template, _environment
 from tocsin_consumer.route import Route
 from tocsin_consumer.samples import samples
@@ -69,12 +71,32 @@ def test_an_event_goes_where_the_table_says(route: Route, row: dict[str, str]) -
 
 # Templates
 
-BACK_OFF = View.of(samples()["back-off"], ZoneInfo("UTC"), language="en")
+BACK_OFF, GROUP = (
+    View.of(samples()[name], ZoneInfo("UTC"), language="en") for name in ("back-off", "incident-group")
+)
 
 
 def test_every_name_that_a_template_knows_is_told_and_no_other() -> None:
     told = {name for row in table("templates.md", "name") for name in code_in(row["name"])}
     assert told == set(View.__dataclass_fields__)
+
+
+def test_every_name_of_a_line_is_told_and_no_other() -> None:
+    (shared,) = re.findall(
+        r"(?s)### A line of an incident\n\n(.*?) mean what", (DOCS / "templates.md").read_text("utf-8")
+    )
+    own = {name for row in table("templates.md", "of a line") for name in code_in(row["of a line"])}
+    assert own | set(code_in(shared)) == set(LineView.__dataclass_fields__)
+    assert set(code_in(shared)) == set(LineView.__dataclass_fields__) & set(View.__dataclass_fields__)
+
+
+def test_what_machines_are_given_of_an_incident_is_told() -> None:
+    said = [document(sample)["incident"] for sample in samples().values() if sample.report]
+    told = {name for row in table("templates.md", "in `incident`") for name in code_in(row["in `incident`"])}
+    assert told == {name for incident in said for name in incident}
+    column = "in a line of `incident`"
+    of_lines = {name for row in table("templates.md", column) for name in code_in(row[column])}
+    assert of_lines == {name for incident in said for line in incident["lines"] for name in line}
 
 
 def test_the_filters_that_are_told_are_ours() -> None:
@@ -89,7 +111,8 @@ EXAMPLES = list(zip(blocks(DOCS / "templates.md", "jinja"), blocks(DOCS / "templ
 
 @pytest.mark.parametrize(("template", "said"), EXAMPLES)
 def test_a_template_says_what_is_shown_below_it(template: str, said: str) -> None:
-    assert Template(template.rstrip("\n")).render(BACK_OFF) == said.rstrip("\n")
+    view = GROUP if "in lines" in template else BACK_OFF
+    assert Template(template.rstrip("\n")).render(view).rstrip("\n") == said.rstrip("\n")
 
 
 def test_the_form_of_a_time_is_the_one_shown() -> None:

@@ -107,8 +107,6 @@ def _summary(view: View) -> str:
 
 def _gist(view: View) -> str:
     """Return what to know besides the title: for how long it was, or what has changed, or what it says."""
-    if view.rows:
-        return view.message
-    if view.is_over and view.status == "recovered" and view.lasting:
+    if view.is_over and view.status == "recovered" and view.lasting and not view.rows:
         return f"{view.labels['lasted']} {duration(view.lasting, view.language)}"
     return view.changes or view.message

@@ -39,7 +39,7 @@ def _left(line: LineView, view: View) -> Iterator[Component]:
     """Yield what it is, of what and since when, and what it says."""
     colour = {"text_color": COLOURS[line.ended]} if line.ended else {}
     yield text(line.label, **colour)
-    yield small(" · ".join(_details(line, view)))
+    yield small(" · ".join(filter(None, (line.kind, line.objects_label, _span(line, view)))))
     said = shortened(one_line(line.message), _MESSAGE_LIMIT)
     if said.strip():
         yield text(said, text_size="notation", lines=2 if len(view.lines) <= _FEW else 1)
@@ -50,13 +50,6 @@ def _right(line: LineView) -> Iterator[Component]:
         yield text(line.times, text_align="right")
     if line.mark:
         yield mark(line.mark, COLOURS[line.ended or line.severity])
-
-
-def _details(line: LineView, view: View) -> Iterator[str]:
-    yield line.kind
-    if line.object_count > 1:
-        yield view.labels["objects"].format(f"{line.object_count}{'+' if line.more else ''}")
-    yield _span(line, view)
 
 
 def _span(line: LineView, view: View) -> str:

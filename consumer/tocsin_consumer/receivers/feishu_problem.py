@@ -53,7 +53,7 @@ def _body(view: View) -> Iterator[Component]:
     for said in (view.changes, view.message if view.remark is None else view.remark):
         if said.strip():
             yield text(said)
-    if view.object_count > 1 or view.more:
+    if view.lines[0].objects_label:
         yield small(_objects(view))
     if view.remainder:
         yield small(view.remainder)
@@ -66,8 +66,7 @@ def _where(view: View) -> str:
     """
     if view.rows:
         return view.labels["notice"]
-    line = view.lines[0]
-    number = view.objects_label if line.object_count > 1 else ""
+    line, number = view.lines[0], view.lines[0].objects_label
     container = f"{view.labels['container']} {view.container}" if view.container else ""
     node = f"{view.labels['node']} {view.node}" if view.node and view.node != view.name and not number else ""
     return " · ".join(part for part in (line.kind, number, container, node, view.component) if part)
@@ -76,6 +75,6 @@ def _where(view: View) -> str:
 def _objects(view: View) -> str:
     """Return the names of objects, those first that still have the problem."""
     names = view.lines[0].objects
-    rest = f"{len(names) - _NAMED}{'+' if view.more else ''}" if len(names) > _NAMED else ""
+    rest = f"{len(names) - _NAMED}{'+' if view.lines[0].more else ''}" if len(names) > _NAMED else ""
     said = ", ".join(names[:_NAMED])
     return f"{said} {view.labels['others'].format(rest)}" if rest else said

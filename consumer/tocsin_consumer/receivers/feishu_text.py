@@ -13,14 +13,16 @@ _MARKDOWN: Final = re.compile(r"[&<>*_~`\[\]()#\-!\\$:+\"'/]")
 
 DEFAULT_TEXT: Final = """\
 [{{ cluster }}{% if clusters | length > 1 %} +{{ clusters | length - 1 }}{% endif %}] \
-{% if not lines[0].ended %}{{ severity_label }} {% endif %}{{ title }}{% if times %} {{ times }}{% endif %}
+{% if not lines[0].ended %}{{ severity_label }} {% endif %}{{ title }}\
+{% if lines[0].objects_label and lines | length + left_out == 1 %} ({{ lines[0].objects_label }}){% endif %}\
+{% if times %} {{ times }}{% endif %}
 {% if changes %}{{ changes }}
 {% endif %}\
 {% if lines | length + left_out > 1 %}\
 {% for line in lines %}\
 - {% if line.mark %}[{{ line.mark }}] {% endif %}\
-{{ line.label }}\
-{% if line.times %} {{ line.times }}{% endif %}: {{ line.message | truncate(120) }}
+{{ line.label }}{% if line.objects_label %} ({{ line.objects_label }}){% endif %}\
+{% if line.times %} {{ line.times }}{% endif %}: {{ line.message | replace("\n", " ") | truncate(120) }}
 {% endfor %}\
 {% else %}{{ message }}
 {% endif %}\

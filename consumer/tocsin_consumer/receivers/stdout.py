@@ -103,7 +103,8 @@ def describe(view: View, *, coloured: bool) -> str:
         level = f"\x1b[{_COLOURS[view.severity]}m{level}\x1b[0m"
     times = f" {view.times}" if view.times else ""
     others = f" +{len(view.clusters) - 1}" if len(view.clusters) > 1 else ""
-    head = one_line(f"{view.cluster}{others}  {view.headline}{times}{late}")
+    number = _number(view.lines[0]) if view.line_count == 1 else ""
+    head = one_line(f"{view.cluster}{others}  {view.headline}{number}{times}{late}")
     lines = [f"{view.last_at:%Y-%m-%d %H:%M:%S} {level} {head}"]
     lines += [f"{_INDENT}{line}" for line in _below(view.with_lines(_LINES_LISTED)) if line.strip()]
     return "\n".join(lines)
@@ -121,5 +122,9 @@ def _below(view: View) -> Iterator[str]:
 def _problem(line: LineView) -> str:
     """Return a problem in one line."""
     mark = f"[{line.mark}]" if line.mark else ""
-    said = " ".join(filter(None, (mark, line.kind, line.label, line.times)))
+    said = " ".join(filter(None, (mark, line.kind, f"{line.label}{_number(line)}", line.times)))
     return one_line(f"{said}: {line.message}")
+
+
+def _number(line: LineView) -> str:
+    return f" ({line.objects_label})" if line.objects_label else ""

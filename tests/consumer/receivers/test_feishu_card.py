@@ -10,12 +10,11 @@ from tests.consumer.views import view
 from tests.fakes.feishu_card import check_card
 from tests.fakes.feishu_text import rich_text, text_message
 from tocsin_consumer.labels import LABELS, Language
-from tocsin_consumer.notice import facts_of
 from tocsin_consumer.receivers.feishu_card import card_of, with_keyword
 from tocsin_consumer.receivers.feishu_text import escape_in, escape_markdown, escape_text
 from tocsin_consumer.samples import samples
 
-NOTICES = [name for name, sample in samples().items() if facts_of(sample.event)]
+NOTICES = [name for name in samples() if view(name).rows]
 
 
 def _texts(card: Any) -> list[str]:
