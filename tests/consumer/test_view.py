@@ -21,7 +21,7 @@ INCIDENTS = [name for name, sample in samples().items() if sample.report]
 
 def _report(name: str) -> Report:
     report = samples()[name].report
-    assert report is not None
+    assert isinstance(report, Report)
     return report
 
 
