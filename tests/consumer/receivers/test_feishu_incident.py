@@ -13,6 +13,7 @@ from tocsin_consumer.receiver_settings import FeishuSettings
 from tocsin_consumer.receivers.feishu import BODY_LIMIT, FeishuReceiver, fitting
 from tocsin_consumer.receivers.feishu_card import card_message, card_of
 from tocsin_consumer.receivers.feishu_group import LINES_LISTED
+from tocsin_consumer.report import Report
 from tocsin_consumer.samples import samples
 from tocsin_consumer.view import View
 
@@ -30,7 +31,7 @@ def _read(name: str, *, language: Language = "en") -> Reading:
 def _talkative(name: str = "incident-long", *, language: Language = "zh", length: int = 9000) -> View:
     """Return an incident whose every message is as long as can be."""
     sample = samples()[name]
-    assert sample.report is not None
+    assert isinstance(sample.report, Report)
     lines = tuple(
         replace(line, event=line.event.model_copy(update={"msg": "网络插件尚未就绪。" * (length // 9)}))
         for line in sample.report.lines
@@ -89,7 +90,7 @@ def test_a_group_is_told_line_by_line_with_what_is_new_marked() -> None:
 def test_a_line_tells_the_day_only_if_it_is_another() -> None:
     assert "StatefulSet · 03:18" in _read("incident-group", language="zh").body
     report = samples()["incident-group"].report
-    assert report is not None
+    assert isinstance(report, Report)
     first, *others = report.lines
     older = replace(report, lines=(replace(first, began_at=first.began_at - 86400), *others))
     shown = View.of(Notification(report.event, report.received_at, older), SHANGHAI, language="en")
@@ -109,7 +110,7 @@ def test_a_group_of_one_owner_names_its_objects() -> None:
 @pytest.mark.parametrize(("more", "said"), [(False, "and 4 more"), (True, "and 4+ more")])
 def test_objects_that_are_not_named_are_counted(more: bool, said: str) -> None:
     report = samples()["incident-replicas"].report
-    assert report is not None
+    assert isinstance(report, Report)
     [line] = report.lines
     named = replace(line, objects=tuple(f"api-{number}" for number in range(9)), has_more=more)
     told = replace(report, lines=(named,))
