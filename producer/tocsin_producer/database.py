@@ -1,12 +1,12 @@
 """The producer's state in one SQLite database: a file when a path is given, memory otherwise."""
 
 import logging
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Final
 
 from tocsin_producer.errors import StateError
@@ -86,7 +86,7 @@ class Database:
 
     def __init__(
         self,
-        path: Path | None,
+        path: str | os.PathLike[str] | None,
         *,
         now: Callable[[], float] = time.time,
         lock_seconds: float = _LOCK_SECONDS,
@@ -94,7 +94,7 @@ class Database:
         self.lock = threading.RLock()
         self.trouble: str | None = None
         self.on_damage: Callable[[], None] = lambda: None
-        self._connection = _open(path, now=now, lock_seconds=lock_seconds)
+        self._connection = _open(None if path is None else os.fspath(path), now=now, lock_seconds=lock_seconds)
         self._on_rollback: list[Callable[[], None]] = []
         self._are_sums_stale = False
 
@@ -215,11 +215,11 @@ def later_boot(database: Database, than: int) -> int:
     return boot
 
 
-def _open(path: Path | None, *, now: Callable[[], float], lock_seconds: float) -> sqlite3.Connection:
+def _open(path: str | None, *, now: Callable[[], float], lock_seconds: float) -> sqlite3.Connection:
     if path is None:
         return _connect(":memory:", lock_seconds)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         return _open_file(path, now=now, lock_seconds=lock_seconds)
     except sqlite3.OperationalError as error:
         raise StateError(f"cannot open {path}: {_explain(error)}") from error
@@ -227,28 +227,28 @@ def _open(path: Path | None, *, now: Callable[[], float], lock_seconds: float) -
         raise StateError(f"cannot open {path}: {error.strerror}") from error
 
 
-def _open_file(path: Path, *, now: Callable[[], float], lock_seconds: float) -> sqlite3.Connection:
+def _open_file(path: str, *, now: Callable[[], float], lock_seconds: float) -> sqlite3.Connection:
     """Open a database; a file that is no usable one is set aside, and the database begun anew."""
     try:
         _check_header(path)
-        return _connect(str(path), lock_seconds)
+        return _connect(path, lock_seconds)
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError as error:
-        aside = path.with_name(f"{path.name}.unusable-{int(now())}")
+        aside = f"{path}.unusable-{int(now())}"
         try:
             _set_aside(path, aside)
         except OSError as obstacle:
             raise StateError(
                 f"{path} cannot be used ({error}), and not be set aside: {obstacle.strerror}"
             ) from obstacle
-        _log.error("%s cannot be used (%s); set aside as %s and begun anew", path, error, aside.name)
-        return _connect(str(path), lock_seconds)
+        _log.error("%s cannot be used (%s); set aside as %s and begun anew", path, error, os.path.basename(aside))
+        return _connect(path, lock_seconds)
 
 
-def _check_header(path: Path) -> None:
+def _check_header(path: str) -> None:
     """Look before SQLite does, which deletes the log of what turns out to be no database."""
-    with suppress(FileNotFoundError), path.open("rb") as file:
+    with suppress(FileNotFoundError), open(path, "rb") as file:
         if file.read(len(_HEADER)) not in (b"", _HEADER):
             raise sqlite3.DatabaseError("file is not a database")
 
@@ -281,19 +281,21 @@ def _prepare(connection: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError("it is damaged")
 
 
-def _set_aside(path: Path, aside: Path) -> None:
+def _set_aside(path: str, aside: str) -> None:
     """Rename a database and its log; what was committed last may be in the log alone."""
     _forget_asides(path, keep=_ASIDE_KEPT - 1)
-    path.rename(aside)
+    os.rename(path, aside)
     for suffix in _LOGS:
         with suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
+            os.rename(path + suffix, aside + suffix)
 
 
-def _forget_asides(path: Path, *, keep: int) -> None:
+def _forget_asides(path: str, *, keep: int) -> None:
     """Delete what was set aside before, but for the latest `keep`: they must not fill the disk."""
-    prefix = f"{path.name}.unusable-"
-    times = (file.name.removeprefix(prefix) for file in path.parent.iterdir() if file.name.startswith(prefix))
+    folder, name = os.path.split(path)
+    prefix = f"{name}.unusable-"
+    times = (file.removeprefix(prefix) for file in os.listdir(folder or ".") if file.startswith(prefix))
     for time_aside in sorted((int(text) for text in times if text.isdecimal()), reverse=True)[keep:]:
         for suffix in ("", *_LOGS):
-            path.with_name(f"{prefix}{time_aside}{suffix}").unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(f"{path}.unusable-{time_aside}{suffix}")
