@@ -5,8 +5,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from typing import Final
 
 from tocsin_producer.errors import StateError
@@ -94,7 +94,9 @@ class Database:
         self.lock = threading.RLock()
         self.trouble: str | None = None
         self.on_damage: Callable[[], None] = lambda: None
+        self._changes_before = 0
         self._connection = _open(None if path is None else os.fspath(path), now=now, lock_seconds=lock_seconds)
+        self._transaction = _Transaction(self, self._connection)
         self._on_rollback: list[Callable[[], None]] = []
         self._are_sums_stale = False
 
@@ -106,39 +108,44 @@ class Database:
         self._on_rollback.append(recount)
         recount()
 
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
         """Hold the database for one transaction: all of it is kept or nothing.
 
         Raises:
             StateError: the file is damaged; a new start sets it aside.
             sqlite3.Error: it cannot be written just now; `trouble` says why until it can.
         """
-        with self.lock:
-            if self._connection.in_transaction:  # within another transaction of this thread
-                yield self._connection
-                return
-            try:
-                if self._are_sums_stale:
-                    self._recount()
-                with self._committing():
-                    yield self._connection
-            except sqlite3.Error as error:
-                self._note_trouble(error)
-                raise
+        return self._transaction
 
-    @contextmanager
-    def _committing(self) -> Iterator[None]:
-        before = self._connection.total_changes
+    def begin(self) -> bool:
+        """Begin a transaction, unless this thread is in one; return whether it was begun."""
+        if self._connection.in_transaction:
+            return False
         try:
+            if self._are_sums_stale:
+                self._recount()
+            self._changes_before = self._connection.total_changes
             self._connection.execute("BEGIN IMMEDIATE")
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            self._roll_back()
+        except sqlite3.Error as error:
+            self.give_up(error)
             raise
-        if self._connection.total_changes > before:
+        return True
+
+    def commit(self) -> None:
+        """Keep all of the transaction."""
+        try:
+            self._connection.execute("COMMIT")
+        except BaseException as error:
+            self.give_up(error)
+            raise
+        if self._connection.total_changes > self._changes_before:
             self._note_recovery()
+
+    def give_up(self, error: BaseException) -> None:
+        """Keep nothing of the transaction, because of `error`."""
+        self._roll_back()
+        if isinstance(error, sqlite3.Error):
+            self._note_trouble(error)
 
     def _roll_back(self) -> None:
         """End what came to nothing; the error that the caller hears of is the one that brought it about."""
@@ -190,6 +197,36 @@ class Database:
         """Close the file."""
         with self.lock:
             self._connection.close()
+
+
+class _Transaction(AbstractContextManager[sqlite3.Connection]):
+    """Enters a transaction, or the one that its thread is in already.
+
+    One object for all of them: they are entered several times for each event, and a generator takes three times as
+    long.
+    """
+
+    def __init__(self, database: Database, connection: sqlite3.Connection) -> None:
+        self._database = database
+        self._connection = connection
+        #: Of those that are entered now, whether each was begun by this.
+        self._begun: list[bool] = []
+
+    def __enter__(self) -> sqlite3.Connection:
+        self._database.lock.acquire()
+        try:
+            self._begun.append(self._database.begin())
+        except BaseException:
+            self._database.lock.release()
+            raise
+        return self._connection
+
+    def __exit__(self, _kind: object, error: BaseException | None, _where: object) -> None:
+        try:
+            if self._begun.pop():
+                self._database.commit() if error is None else self._database.give_up(error)
+        finally:
+            self._database.lock.release()
 
 
 def next_boot(database: Database, *, now: Callable[[], float] = time.time) -> int:

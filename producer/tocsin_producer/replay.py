@@ -28,7 +28,7 @@ class ReplaySource:
     def __init__(
         self, path: str | os.PathLike[str], intake: Intake, *, speed: float, on_end: Callable[[], None]
     ) -> None:
-        self._path = os.fspath(path)
+        self._path = path
         self._intake = intake
         self._speed = speed
         self._on_end = on_end
@@ -43,7 +43,7 @@ class ReplaySource:
             RecordingError: the recording cannot be read, or not to its end.
         """
         previous: float | None = None
-        for at, frame in _lines(self._path):
+        for at, frame in _lines(os.fspath(self._path)):
             if self._speed and previous is not None:
                 stop.wait(max(0.0, at - previous) / self._speed)
             if stop.is_set():

@@ -26,6 +26,9 @@ _TCP_INFO: Final = struct.Struct("=128xQII56xQ")
 #: Headers of IP and of TCP with timestamps, in bytes.
 _HEADERS: Final = {socket.AF_INET: 20 + 32, socket.AF_INET6: 40 + 32}
 
+#: How much is read at a time of what says nothing.
+_DRAINED: Final = 4096
+
 #: Of which family it is, and what `connect` takes.
 Address = tuple[socket.AddressFamily, Any]
 
@@ -205,7 +208,7 @@ def wait(readers: list[Any], writers: list[Any], timeout: float) -> tuple[list[A
 def drain(sock: socket.socket) -> None:
     """Read what is there from a socket that does not block, and forget it."""
     with suppress(BlockingIOError):
-        while sock.recv(4096):
+        while len(sock.recv(_DRAINED)) == _DRAINED:
             continue
 
 
