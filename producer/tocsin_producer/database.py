@@ -268,7 +268,7 @@ def _open_file(path: str, *, now: Callable[[], float], lock_seconds: float) -> s
     """Open a database; a file that is no usable one is set aside, and the database begun anew."""
     try:
         _check_header(path)
-        return _connect(path, lock_seconds)
+        return _connect_in_turn(path, lock_seconds)
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError as error:
@@ -291,9 +291,24 @@ def _check_header(path: str) -> None:
 
 
 def _explain(error: sqlite3.OperationalError) -> str:
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+    if _is_busy(error):
         return "another process uses it; each producer needs a file of its own"
     return str(error)
+
+
+def _connect_in_turn(path: str, lock_seconds: float) -> sqlite3.Connection:
+    """Open a file at once, or when the process that uses it lets go of it, for which we wait a while."""
+    try:
+        return _connect(path, 0.0)
+    except sqlite3.OperationalError as error:
+        if not _is_busy(error) or lock_seconds <= 0:
+            raise
+    _log.warning("another process uses %s; waiting %g s for its end", path, lock_seconds)
+    return _connect(path, lock_seconds)
+
+
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _connect(path: str, lock_seconds: float) -> sqlite3.Connection:
