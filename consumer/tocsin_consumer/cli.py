@@ -23,6 +23,7 @@ from tocsin_consumer.command import (
     give_up,
     load,
 )
+from tocsin_consumer.dead_command import dead
 from tocsin_consumer.errors import DeliveryError
 from tocsin_consumer.event_file import find_event
 from tocsin_consumer.preview import preview_html, preview_text
@@ -60,6 +61,7 @@ def main() -> None:
     """Take the warnings of Kubernetes clusters from MQTT to where people look."""
 
 
+main.add_command(dead)
 main.add_command(silence)
 
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from tocsin_consumer import sequence
 from tocsin_consumer.board import Board
 from tocsin_consumer.clock import Clock, utc_now
+from tocsin_consumer.dead_letter import Kind, Search
 from tocsin_consumer.decode import Rejection, Said, decode
 from tocsin_consumer.inbox import Arrival
 from tocsin_consumer.inert import one_line
@@ -27,6 +28,7 @@ from tocsin_consumer.storm import StormRules, Storms
 from tocsin_consumer.throttle import ThrottledLog
 from tocsin_consumer.wording import event_of
 from tocsin_schemas.event import EventPayload
+from tocsin_schemas.session import Received
 
 _log = logging.getLogger(__name__)
 
@@ -159,8 +161,9 @@ class Pipeline:
         Raises:
             StoreError: nothing is decided yet; it may be tried again.
         """
+        if self._store.changed_elsewhere():
+            self._heed_commands()
         now = self._clock()
-        self._renew_silences(now)
         changes, incidents = self.roster.elapse(uplink, now), IncidentChanges()
         self.board.elapse(incidents, self._store.recall, lambda name: self.roster.heard_since(name, now), now=now)
         self.storms.gather(incidents, now=now)
@@ -168,11 +171,26 @@ class Pipeline:
         if changes or incidents:
             self._keep(changes, Counters(), incidents=incidents)
 
-    def _renew_silences(self, now: datetime) -> None:
-        """Take over what people have silenced, or no longer silence, in processes of their own."""
-        if self._store.changed_elsewhere():
-            self._mutes.renew(self._store.silences(now))
-            self.board.look_again()
+    def _heed_commands(self) -> None:
+        """Take over what people have done to the store in processes of their own: silences, and dead letters."""
+        self._mutes.renew(self._store.silences(self._clock()))
+        self.board.look_again()
+        self._process_again()
+        if waiting := self._store.backlog():
+            self._notify(waiting.keys())
+
+    def _process_again(self) -> None:
+        """Take messages through all stages that were not understood before.
+
+        What was said of clusters then is old, as if it were retained.
+        """
+        letters = self._store.dead_letters(Search(kind=Kind.REPLAY))
+        messages = [Received(letter.topic or "", letter.payload or b"", 0, retained=True) for letter in letters]
+        if letters:
+            self.process(
+                [Arrival(message, letter.at, None) for message, letter in zip(messages, letters, strict=True)]
+            )
+            self._store.drop(Search(ids=tuple(letter.id for letter in letters)))
 
     def expect(self, clusters: Collection[str]) -> None:
         """Watch out for `clusters`, and no longer for others that were never seen.
