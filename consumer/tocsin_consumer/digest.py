@@ -16,6 +16,8 @@ FLEET_NAME: Final = "fleet"
 #: The scope of what was merged because a receiver was behind.
 BACKLOG: Final = "backlog"
 _NAME_LIMIT: Final = 80
+#: Characters of an uid (event.EventPayload); the end of a storm's id tells it from others.
+_UID_LIMIT: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Digest:
             occurrences=self.occurrences,
         )
         notice = Notice(self._reason, self._cluster, 0, since=self.since, at=self.at, facts=facts)
-        return event_of(notice, uid=f"{self.scope}/{self.since.isoformat()}")
+        return event_of(notice, uid=self.storm[-_UID_LIMIT:])
 
     @property
     def _reason(self) -> Reason:

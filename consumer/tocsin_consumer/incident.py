@@ -11,6 +11,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from tocsin_consumer.owner import owner_of
 from tocsin_consumer.recovery import Ended, stands
 from tocsin_schemas.event import EventPayload
 
@@ -113,7 +114,8 @@ class Incident:
 
 def key_of(event: EventPayload) -> ProblemKey:
     """Return the problem that `event` is about."""
-    return ProblemKey(event.cluster, event.ns or "", event.kind, event.name, event.reason)
+    owner = owner_of(event.kind, event.name, node=event.node)
+    return ProblemKey(event.cluster, event.ns or "", owner.kind, owner.name, event.reason)
 
 
 def heard(before: Incident, event: EventPayload, occurred: int, *, now: datetime) -> Incident:

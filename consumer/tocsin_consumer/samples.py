@@ -222,7 +222,7 @@ def _digests(now: datetime) -> dict[str, Digest]:
         clusters=Top(tuple(Share(f"edge-{number:03}", 3 - number // 3) for number in range(1, 6)), 965),
         objects=Top((Share("pi-1", 9), Share("production/api", 6), Share("kube-system/coredns", 4)), 1021),
     )
-    over = replace(offline, since=now - timedelta(hours=2), ended_at=now, going_on=3)
+    over = replace(offline, storm="ops/*/2", since=now - timedelta(hours=2), ended_at=now, going_on=3)
     merged = replace(
         offline, scope=BACKLOG, ended_at=now, incidents=212, going_on=80, problems=240, occurrences=512
     )

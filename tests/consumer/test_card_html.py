@@ -139,3 +139,26 @@ def test_a_card_of_the_wrong_shape_is_drawn_as_far_as_it_goes(card: dict[str, An
 
 def test_a_text_where_an_object_belongs_is_told() -> None:
     assert "text: expected an object" in card_to_html({"elements": [{"tag": "div", "text": "hello"}]})
+
+
+@pytest.mark.parametrize(
+    ("text", "style"),
+    [
+        ({"text_align": "right"}, "text-align:right"),
+        ({"lines": 2}, "-webkit-line-clamp:2"),
+        ({"text_align": "right;x:y", "lines": "2;x:y"}, None),
+    ],
+)
+def test_a_text_is_aligned_and_cut_as_the_card_says(text: dict[str, Any], style: str | None) -> None:
+    page = card_to_html({"elements": [{"tag": "div", "text": {"tag": "plain_text", "content": "c", **text}}]})
+    (drawn,) = re.findall(r'class="text" style="([^"]*)"', page)
+    assert "x:y" not in drawn
+    assert style is None or style in drawn
+
+
+@pytest.mark.parametrize(
+    ("column", "flex"), [({"width": "weighted", "weight": 3}, "3 1 0"), ({"width": "auto"}, "0 0 auto")]
+)
+def test_a_column_has_its_share_of_the_room_or_what_it_needs(column: dict[str, Any], flex: str) -> None:
+    page = card_to_html({"elements": [{"tag": "column_set", "columns": [{**column, "elements": []}]}]})
+    assert f"flex:{flex};" in page

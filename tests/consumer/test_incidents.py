@@ -7,7 +7,7 @@ import pytest
 
 from tests.consumer.desk import UPLINK, Desk
 from tocsin_consumer.dispatch import Cause
-from tocsin_consumer.incident import PROBLEM_LIMIT, End, State
+from tocsin_consumer.incident import OBJECT_LIMIT, PROBLEM_LIMIT, End, State
 from tocsin_consumer.inhibit import DEFAULT_RULES
 from tocsin_consumer.match import MatchSettings
 from tocsin_consumer.mute import Mutes
@@ -32,7 +32,7 @@ def test_what_comes_within_group_wait_is_told_together(desk: Desk) -> None:
     desk.say(name="web-0")
     [report] = desk.pass_(SECOND)
     assert (report.cause, report.state) == (Cause.FIRST, State.OPEN)
-    assert {line.owner for line in report.lines} == {"api-0", "web-0"}
+    assert {line.owner for line in report.lines} == {"api", "web"}
     assert report.group == {"cluster": "edge-1", "namespace": "production", "reason": "BackOff"}
 
 
@@ -42,7 +42,7 @@ def test_a_new_problem_of_a_group_is_told_group_interval_after_the_last_time_at_
     desk.say(name="web-0")
     assert desk.pass_(4 * MINUTE + 9 * SECOND) == []
     [report] = desk.pass_(SECOND)
-    assert (report.cause, [line.owner for line in report.lines if line.is_news]) == (Cause.NEWS, ["web-0"])
+    assert (report.cause, [line.owner for line in report.lines if line.is_news]) == (Cause.NEWS, ["web"])
 
 
 def test_a_new_problem_after_a_long_calm_waits_no_longer_than_group_wait(desk: Desk) -> None:
@@ -178,6 +178,21 @@ def test_a_receiver_that_was_down_is_told_once_what_is_the_case_now() -> None:
     [report] = desk.pass_(SECOND)
     assert (len(report.lines), report.occurrences, report.since_told) == (5, 10, 10)
     assert desk.pass_(10 * MINUTE) == []
+
+
+def test_ten_replicas_of_one_deployment_are_one_line(desk: Desk) -> None:
+    for letter in "bcdfghjklm":
+        desk.say(name=f"api-7c9f6d5b8-x2x7{letter}")
+    [report] = desk.pass_(MINUTE)
+    [line] = report.lines
+    assert (line.kind, line.owner, len(line.objects), line.has_more) == ("Deployment", "api", 10, False)
+
+
+def test_of_more_objects_than_are_told_apart_it_is_said_that_there_are_more(desk: Desk) -> None:
+    for number in range(OBJECT_LIMIT + 1):
+        desk.say(name=f"db-{number}")
+    [report] = desk.pass_(MINUTE)
+    assert (report.objects, report.has_more, report.occurrences) == (OBJECT_LIMIT, True, OBJECT_LIMIT + 1)
 
 
 def test_what_is_beyond_what_an_incident_tells_apart_is_counted(desk: Desk) -> None:

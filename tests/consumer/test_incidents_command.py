@@ -198,9 +198,9 @@ def test_nothing_that_a_cluster_wrote_acts_on_a_terminal(config: Path, desk: Des
     assert not set("\x1b\x07\u202e") & set(text)
 
 
-def test_times_that_no_calendar_has_are_shown_as_they_are(config: Path, desk: Desk) -> None:
+def test_a_time_beyond_every_date_is_shown_as_the_last(config: Path, desk: Desk) -> None:
     desk.say(first=0, last=253_402_300_799)
-    assert "1970-01-01 08:00 UTC+8 to 253402300799\n" in shown(config)
+    assert "1970-01-01 08:00 UTC+8 to 9999-12-31" in shown(config)
 
 
 @pytest.mark.usefixtures("desk")

@@ -1,6 +1,9 @@
 from datetime import UTC, datetime, timedelta
 
+from tocsin_consumer.dispatch import Cause
+from tocsin_consumer.incident import End, State
 from tocsin_consumer.notice import Reason, facts_of
+from tocsin_consumer.report import Report
 from tocsin_consumer.samples import samples
 from tocsin_consumer.severity import Severity, severity
 
@@ -38,3 +41,11 @@ def test_the_samples_are_different_events() -> None:
 def test_the_samples_hold_every_notice_about_a_cluster() -> None:
     found = [facts_of(notification.event) for notification in samples().values()]
     assert {notice[0] for notice in found if notice} == set(Reason)
+
+
+def test_the_samples_hold_an_incident_at_every_turn_of_its_life() -> None:
+    reports = [sample.report for sample in samples().values() if isinstance(sample.report, Report)]
+    assert {report.cause for report in reports} == set(Cause)
+    assert {report.state for report in reports} == set(State)
+    assert {line.end for report in reports for line in report.lines} == {None, *End}
+    assert any(len(report.lines) == 60 and report.has_more and report.muted for report in reports)

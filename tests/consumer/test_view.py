@@ -16,12 +16,12 @@ from tocsin_consumer.samples import samples
 from tocsin_consumer.view import View
 
 EVENTS = [name for name, sample in samples().items() if sample.report is None]
-INCIDENTS = [name for name, sample in samples().items() if sample.report]
+INCIDENTS = [name for name, sample in samples().items() if isinstance(sample.report, Report)]
 
 
 def _report(name: str) -> Report:
     report = samples()[name].report
-    assert report is not None
+    assert isinstance(report, Report)
     return report
 
 
@@ -233,6 +233,16 @@ def test_machines_are_given_every_line_and_nothing_that_is_null(name: str) -> No
     incident = _incident(name)
     assert len(incident["lines"]) == len(_report(name).lines)
     assert "null" not in to_json(incident)
+
+
+def test_machines_are_given_what_there_is_most_of_in_a_storm() -> None:
+    said = document(samples()["storm"])
+    assert said["incidents"] == 990
+    assert said["digest"]["scope"] == "*"
+    assert said["digest"]["reasons"] == {
+        "top": {"ClusterOffline": 970, "NodeNotReady": 14, "BackOff": 6},
+        "others": 0,
+    }
 
 
 def test_machines_are_given_an_incident_in_the_names_of_the_wire() -> None:

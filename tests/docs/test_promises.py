@@ -20,6 +20,7 @@ from tocsin_consumer.document import document
 from tocsin_consumer.go_template import go_hint
 from tocsin_consumer.line_view import LineView
 from tocsin_consumer.render import Template, _environment
+from tocsin_consumer.report import Report
 from tocsin_consumer.route import Route
 from tocsin_consumer.samples import samples
 from tocsin_consumer.settings import ConsumerSettings
@@ -91,7 +92,7 @@ def test_every_name_of_a_line_is_told_and_no_other() -> None:
 
 
 def test_what_machines_are_given_of_an_incident_is_told() -> None:
-    said = [document(sample)["incident"] for sample in samples().values() if sample.report]
+    said = [document(sample)["incident"] for sample in samples().values() if isinstance(sample.report, Report)]
     told = {name for row in table("templates.md", "in `incident`") for name in code_in(row["in `incident`"])}
     assert told == {name for incident in said for name in incident}
     column = "in a line of `incident`"

@@ -122,11 +122,12 @@ class Site:
             "language": "zh",
             "receivers": [
                 {"name": "record", "file": {"path": str(self.folder / "events.ndjson")}},
-                {"name": "hook", "webhook": {"url": self.webhook.url}},
+                {"name": "hook", "grouped": False, "webhook": {"url": self.webhook.url}},
                 {"name": "group", "feishu": feishu},
             ],
             "route": {
                 "receivers": ["record", "hook"],
+                "group_wait": "0s",
                 "routes": [{"match": {"severity": "critical"}, "receivers": ["record", "hook", "group"]}],
             },
             "log": {"format": "json", "level": "debug"},
