@@ -25,7 +25,9 @@ _LIMIT: Final = 1000
 _SHOWN: Final = 80
 
 _kind = click.option(
-    "--kind", type=click.Choice([Kind.PAYLOAD.value, Kind.DELIVERY.value]), help="Only messages, or only deliveries."
+    "--kind",
+    type=click.Choice([Kind.PAYLOAD.value, Kind.DELIVERY.value]),
+    help="Only messages, or only deliveries.",
 )
 _receiver = click.option("--receiver", help="Only of this receiver.")
 _all = click.option("--all", "everything", is_flag=True, help="All of them.")
