@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 
 from tocsin_consumer import sequence
@@ -155,8 +156,14 @@ class Pipeline:
         for cluster, count in missing.items():
             _log.warning("cluster %s: %d of the events that it published have not come", cluster, count)
 
-    def decide(self, uplink: Uplink | None) -> None:
-        """Tell what time alone makes worth telling; `uplink` is our connection to the broker.
+    def decide(self, uplink: Uplink | None, *, is_current: bool = True) -> None:
+        """Tell what time alone makes worth telling.
+
+        While more has come than was processed, nothing is taken for silence: that may be about to end.
+
+        Args:
+            uplink: our connection to the broker.
+            is_current: whether all that has come was processed.
 
         Raises:
             StoreError: nothing is decided yet; it may be tried again.
@@ -164,8 +171,11 @@ class Pipeline:
         if self._store.changed_elsewhere():
             self._heed_commands()
         now = self._clock()
-        changes, incidents = self.roster.elapse(uplink, now), IncidentChanges()
-        self.board.elapse(incidents, self._store.recall, lambda name: self.roster.heard_since(name, now), now=now)
+        changes, incidents = Changes(), IncidentChanges()
+        if is_current:
+            changes = self.roster.elapse(uplink, now)
+        heard_since = partial(self.roster.heard_since, now=now) if is_current else _never
+        self.board.elapse(incidents, self._store.recall, heard_since, now=now)
         self.storms.gather(incidents, now=now)
         self.storms.elapse(incidents, now=now)
         if changes or incidents:
@@ -227,6 +237,8 @@ class Pipeline:
         now = self._clock()
         notices = [_of_notice(notice) for notice in changes.notices]
         incidents = incidents or IncidentChanges()
+        for cluster in (name for name, known in changes.presences.items() if known is None):
+            self.board.forget(incidents, cluster, now=now)
         entries = [self._sort(one, incidents, now) for one in (*fresh, *notices)]
         self._store.record(
             entries,
@@ -276,6 +288,10 @@ class Pipeline:
         for notice in notices:
             log = _log.info if notice.event.type == "Normal" else _log.warning
             log("cluster %s: %s: %s", notice.event.cluster, notice.event.reason, notice.event.msg)
+
+
+def _never(_cluster: str) -> None:
+    """Hear of no cluster."""
 
 
 def dedupe(events: Iterable[Arrived], known: Mapping[Key, int]) -> tuple[list[Fresh], int, int]:

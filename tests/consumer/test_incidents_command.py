@@ -68,8 +68,9 @@ def test_a_live_incident_is_listed_with_what_goes_on_and_who_was_told_when(confi
     desk.pass_(MINUTE)
     assert lines(config) == [
         (
-            "1      open      since 2026-11-24 16:00 UTC+8  warning   edge-1: BackOff of StatefulSet production/api  "
-            "1 object, 3 occurrences  ops told 2026-11-24 16:00 UTC+8"
+            "1      open      since 2026-11-24 16:00 UTC+8  warning   "
+            "edge-1: BackOff of StatefulSet production/api  1 object, 3 occurrences  "
+            "ops told 2026-11-24 16:00 UTC+8"
         )
     ]
 
