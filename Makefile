@@ -39,8 +39,9 @@ format: $(READY) ## Put the code into shape
 schemas: $(READY) ## Write the JSON Schemas and the AsyncAPI document anew
 	$(BIN)/python -m tocsin_schemas.generate
 
-reference: $(READY) ## Write the reference of the configuration files anew
+reference: $(READY) ## Write the reference of the configuration files and the table of hints anew
 	$(BIN)/python -m docs.generate
+	$(BIN)/python -m docs.hints
 
 manifests: $(READY) ## Write the manifests in deploy/ anew
 	@$(BIN)/python -m tests.deploy.examples

@@ -17,11 +17,13 @@ import yaml
 
 from bench import process
 from bench.meter import Meter
+from bench.pod import pod
 from tests.fakes.apiserver import ApiServer
 from tests.fakes.recording import read_recording
 from tests.mosquitto import free_port
 from tests.schemas.session_harness import unique
 from tests.stage.broker import Broker
+from tests.stage.container import Container
 from tests.stage.probes import Probes
 from tests.stage.process import Process
 from tests.waiting import until
@@ -43,11 +45,15 @@ class Edge:
     Args:
         folder: an empty one.
         keepalive_seconds: of the producer's connection to the broker.
+        image: the files of the producer's image, to run that one; None for the producer of this Python.
         settings: sections of producer.yaml beside broker and probes; the rest is the default.
     """
 
-    def __init__(self, folder: Path, *, keepalive_seconds: int = 240, **settings: Any) -> None:
+    def __init__(
+        self, folder: Path, *, keepalive_seconds: int = 240, image: Path | None = None, **settings: Any
+    ) -> None:
         self._folder = folder
+        self._image = image
         self._settings = settings
         self._keepalive_seconds = keepalive_seconds
         self.broker = Broker(folder / "broker")
@@ -59,34 +65,31 @@ class Edge:
         self.meter = Meter(self.broker.port)
         self._probes = Probes(free_port())
         self._running = ExitStack()
-        environment = {"PYTHONDONTWRITEBYTECODE": ""}  # an installed producer has its byte code
-        config = ["--config", str(folder / "producer.yaml"), "--kubeconfig", str(folder / "kubeconfig")]
-        self.producer = Process(
-            "producer", "-m", "tocsin_producer", "run", *config, folder=folder, environment=environment
-        )
+        self.producer = self._process() if image is None else self._pod(image)
 
     def __enter__(self) -> Self:
         for part in (self.broker, self.api_server, self.meter):
             self._running.enter_context(part)
-        self._configure()
-        _compile()
+        if self._image is None:
+            _compile()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._running.close()
 
-    def _configure(self) -> None:
-        authority = base64.b64encode(self._authority.cert_pem.bytes()).decode()
-        cluster = {"server": self.api_server.url, "certificate-authority-data": authority}
-        self._write(
-            "kubeconfig",
-            {
-                "current-context": "here",
-                "contexts": [{"name": "here", "context": {"cluster": "here", "user": "here"}}],
-                "clusters": [{"name": "here", "cluster": cluster}],
-                "users": [{"name": "here", "user": {"token": _TOKEN}}],
-            },
-        )
+    def _process(self) -> Process:
+        files = {"producer.yaml": self._configuration(), "kubeconfig": self._kubeconfig()}
+        for name, content in files.items():
+            (self._folder / name).write_text(yaml.safe_dump(content), encoding="utf-8")
+        config, kubeconfig = (str(self._folder / name) for name in files)
+        arguments = ["-m", "tocsin_producer", "run", "--config", config, "--kubeconfig", kubeconfig]
+        environment = {"PYTHONDONTWRITEBYTECODE": ""}  # an installed producer has its byte code
+        return Process("producer", *arguments, folder=self._folder, environment=environment)
+
+    def _pod(self, image: Path) -> Container:
+        return pod(image, self._folder, self._configuration(), self._kubeconfig())
+
+    def _configuration(self) -> dict[str, Any]:
         own = {
             "cluster": CLUSTER,
             "broker": {
@@ -95,10 +98,17 @@ class Edge:
             },
             "http": {"listen": f"127.0.0.1:{self._probes.port}"},
         }
-        self._write("producer.yaml", own | self._settings)
+        return own | self._settings
 
-    def _write(self, name: str, content: object) -> None:
-        (self._folder / name).write_text(yaml.safe_dump(content), encoding="utf-8")
+    def _kubeconfig(self) -> dict[str, Any]:
+        authority = base64.b64encode(self._authority.cert_pem.bytes()).decode()
+        cluster = {"server": self.api_server.url, "certificate-authority-data": authority}
+        return {
+            "current-context": "here",
+            "contexts": [{"name": "here", "context": {"cluster": "here", "user": "here"}}],
+            "clusters": [{"name": "here", "cluster": cluster}],
+            "users": [{"name": "here", "user": {"token": _TOKEN}}],
+        }
 
     def start(self, *, connected: bool = True) -> None:
         """Start the producer, and wait until it watches and, unless that cannot be, is connected."""

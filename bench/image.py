@@ -1,11 +1,15 @@
 """How large the images are: what crosses the link when one is pulled, for each side and processor.
 
+And what the producer takes of the machine's memory in the image for this machine, as bench/memory.py measures it:
+the image has a Python of its own.
+
 `python -m bench.image` builds them with buildah, which needs root but no daemon, and prints a table and its JSON.
 `--base` names the image to build on, where no registry can be reached; docs/images.md tells how to make one.
 """
 
 import argparse
 import json
+import platform
 import shutil
 import subprocess
 import sys
@@ -15,7 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from bench.row import Row, report
+from bench.memory import Bench
+from bench.row import Row, named, report
 
 ROOT: Final = Path(__file__).parents[1]
 BASE: Final = "debian:trixie-slim"
@@ -24,10 +29,15 @@ COMPRESSION: Final = ("--compression-format", "zstd", "--compression-level", "19
 SIDES: Final = ("producer", "consumer")
 #: TARGETARCH and TARGETVARIANT by what people call it.
 PROCESSORS: Final = {"amd64": ("amd64", ""), "arm64": ("arm64", ""), "arm/v7": ("arm", "v7")}
+#: Which of these can be run here, by what the kernel calls this machine.
+MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7"}
 
 
 def main() -> None:
-    """Build, measure, print; without buildah or a base there is nothing to print but that."""
+    """Build, measure, print; without buildah or a base there is nothing to print but that.
+
+    The exit code is 1 when a bound is broken.
+    """
     parser = argparse.ArgumentParser(prog="python -m bench.image", description=__doc__)
     parser.add_argument("--base", default=BASE)
     parser.add_argument("--processor", choices=PROCESSORS, action="append", help="default: all of them")
@@ -37,10 +47,11 @@ def main() -> None:
         sys.stdout.write(f"| not measured: {missing} | | |\n")
         report("image", [])
         return
-    report("image", rows(options.base, options.processor or [*PROCESSORS]))
+    is_broken = report("image", rows(options.base, options.processor or [*PROCESSORS]))
     if options.unpack is not None:
         for side in SIDES:
             _unpack(_name(side, "amd64"), options.unpack / side)
+    sys.exit(is_broken)
 
 
 def _missing(base: str) -> str | None:
@@ -58,6 +69,16 @@ def rows(base: str, processors: Sequence[str]) -> Iterator[Row]:
     for side in SIDES:
         for processor in processors:
             yield Row(f"{side} for {processor}, compressed", _measure(side, processor, base), "MB")
+    if (own := MACHINES.get(platform.machine())) in processors:
+        yield from _memory(str(own))
+
+
+def _memory(processor: str) -> Iterator[Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        image = Path(folder) / "producer"
+        _unpack(_name("producer", processor), image)
+        (python,) = (image / "usr/bin").glob("python3*")
+        yield from named(f"producer in its image, {python.name}", Bench(image).rows())
 
 
 def _measure(side: str, processor: str, base: str) -> float:

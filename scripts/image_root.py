@@ -144,7 +144,7 @@ def packages(root: Path, side: str, architecture: Architecture, *, base: Path) -
     )
     remove(path for pattern in UNUSED_PARTS for path in target.glob(pattern))
     check_modules(target, architecture, libraries=base / "usr/lib" / architecture.triplet)
-    compile_all(target, root)
+    compile_all(target, root, optimize=2)
     settle(root)
 
 

@@ -54,11 +54,13 @@ h1{display:inline;margin:0 6px 0 0;font-size:16px;line-height:24px;overflow-wrap
 hr{width:100%;margin:0;border:0;border-top:1px solid #dee0e3}
 a{color:#245bdb}
 code{background:#f2f3f5;border-radius:3px;padding:0 3px;font:12px monospace}
+code.block{display:block;padding:8px;line-height:18px;white-space:pre;overflow-x:auto}
 .unknown{color:#8f959e;border:1px dashed #bbbfc4;border-radius:4px;padding:4px 8px}
 .button{align-self:flex-start;border:1px solid #d0d3d6;border-radius:6px;padding:4px 12px}
 """
 #: Feishu's Markdown, after all of it has been escaped → HTML. In this order.
 _MARKDOWN: Final = (
+    (re.compile(r"```\w*\n([^`]+)\n```"), r'<code class="block">\1</code>'),
     (re.compile(r"`([^`\n]+)`"), r"<code>\1</code>"),
     (re.compile(r"\*\*(?=\S)(.+?)\*\*"), r"<b>\1</b>"),
     (re.compile(r"~~(?=\S)(.+?)~~"), r"<s>\1</s>"),

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from tocsin_consumer import receivers, samples
 from tocsin_consumer.errors import RenderError
+from tocsin_consumer.hint_settings import overrides
 from tocsin_consumer.labels import duration
 from tocsin_consumer.match import match_words
 from tocsin_consumer.receivers.receiver import Receiver
@@ -20,8 +21,11 @@ _SQLITE: Final = b"SQLite format 3\0"
 
 def build_receivers(settings: ConsumerSettings) -> dict[str, Receiver]:
     """Return the configured receivers by name."""
+    hints = overrides(settings.hints)
     return {
-        configured.name: receivers.build(configured, time_zone=settings.time_zone, language=settings.language)
+        configured.name: receivers.build(
+            configured, time_zone=settings.time_zone, language=settings.language, hints=hints
+        )
         for configured in settings.receivers
     }
 

@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from tocsin_consumer.dispatch import Timing
+from tocsin_consumer.hint_settings import HintSettings
 from tocsin_consumer.inhibit import DEFAULT_RULES, InhibitSettings
 from tocsin_consumer.labels import Language
 from tocsin_consumer.match import MatchField, MatchSettings
@@ -246,6 +247,9 @@ class ConsumerSettings(Settings):
     )
     silences: list[SilenceSettings] = Field(
         default=[], description="What is not told in windows that recur ([details](silences.md))."
+    )
+    hints: list[HintSettings] = Field(
+        default=[], description="Hints of your own; the first that matches goes before the built-in ones."
     )
     http: HttpSettings | None = None
     heartbeat: HeartbeatSettings | None = None

@@ -1,6 +1,6 @@
 """What there is to say about a notification, in the language and the time zone of a receiver. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Self
@@ -10,6 +10,7 @@ from tocsin_consumer import digest
 from tocsin_consumer.clock import local_time
 from tocsin_consumer.digest import Digest
 from tocsin_consumer.document import wire
+from tocsin_consumer.hints import Override, container_of, hint_of
 from tocsin_consumer.incident_wording import remainder, said_of, worst
 from tocsin_consumer.inert import inert, one_line, shortened
 from tocsin_consumer.labels import LABELS, Language, zone_name
@@ -102,6 +103,9 @@ class View:
     rows: tuple[tuple[str, str], ...]
     #: What a notice adds to its rows, which may be nothing; None where the message stands by itself.
     remark: str | None
+    #: What is likely behind it, and a command to run next (hints); each may be empty.
+    hint: str
+    command: str
     language: Language
     #: The built-in words of the language (labels.py).
     labels: Mapping[str, str]
@@ -109,18 +113,25 @@ class View:
     event: Mapping[str, Any]
 
     @classmethod
-    def of(cls, notification: Notification, time_zone: ZoneInfo, *, language: Language) -> Self:
-        """Return what there is to say about `notification`."""
+    def of(
+        cls, notification: Notification, time_zone: ZoneInfo, *, language: Language, hints: Sequence[Override] = ()
+    ) -> Self:
+        """Return what there is to say about `notification`; `hints` go before the built-in ones."""
         event = notification.event
         report = _report(notification)
         lines = _lines(report, time_zone, language)
+        tops: tuple[tuple[str, str], ...] = ()
+        if isinstance(notification.report, Digest):
+            tops = digest.rows(notification.report, language)
+            message = f"{lines[0].message}\n{digest.paragraph(notification.report, language)}"
+            lines = (replace(lines[0], message=message),)
         told_at = report.told_at and report.told_at.astimezone(time_zone)
         namespace, name, field = (inert(text or "") for text in (event.ns, event.name, event.field))
         first_at, last_at = (local_time(at, time_zone) for at in (report.began_at, report.last_at))
         level, status = _severity(lines), _status(lines)
         said = said_of(report, lines, since=first_at, told_at=told_at, language=language)
         notice = words_of(report.lines[0], time_zone, language) if len(lines) == 1 else None
-        tops = digest.rows(notification.report, language) if isinstance(notification.report, Digest) else ()
+        hint = hint_of(event, hints, language) if _wants_hint(lines) else None
         view = cls(
             cluster=event.cluster,
             clusters=tuple(dict.fromkeys(line.cluster for line in lines)),
@@ -144,7 +155,7 @@ class View:
             component=inert(event.from_ or ""),
             node=inert(event.node or ""),
             field=field,
-            container=_container(field),
+            container=container_of(field),
             uid=inert(event.uid),
             severity=level,
             severity_label=LABELS[language][level],
@@ -166,6 +177,8 @@ class View:
             group={field: one_line(value) for field, value in report.group.items()},
             rows=(*notice.rows, *tops) if notice else (),
             remark=notice.remark if notice else None,
+            hint=hint.text if hint else "",
+            command=hint.command if hint else "",
             language=language,
             labels=LABELS[language],
             event=wire(notification),
@@ -233,7 +246,6 @@ def _status(lines: tuple[LineView, ...]) -> str:
     return next(status for status in ("open", "recovered", "quiet") if status in ends)
 
 
-def _container(field: str) -> str:
-    """Return `api` of `spec.containers{api}` or `spec.initContainers{api}`."""
-    _, brace, name = field.partition("{")
-    return name.rstrip("}") if brace else ""
+def _wants_hint(lines: tuple[LineView, ...]) -> bool:
+    """Tell whether a hint about the first line helps: it goes on, and the others are of the same reason."""
+    return not lines[0].ended and len({line.reason for line in lines}) == 1

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Final, cast
 
 from tocsin_producer.api import NETWORK_ERRORS, ApiClient
@@ -65,7 +64,7 @@ class Agent:
         self._sources_ended = threading.Event()
         self._hanging: list[str] = []
         self._failed = False
-        self._database = Database(Path(plan.outbox_path) if plan.outbox_path else None)
+        self._database = Database(plan.outbox_path)
         self._checkpoint = Checkpoint(self._database, watches=field_selectors(plan.include))
         self._outbox = Outbox(
             self._database,
@@ -154,7 +153,7 @@ class Agent:
     def _make_sources(self) -> list[Source]:
         source = self._plan.source
         if isinstance(source, Replay):
-            return [ReplaySource(Path(source.path), self._intake, speed=source.speed, on_end=self._end_replay)]
+            return [ReplaySource(source.path, self._intake, speed=source.speed, on_end=self._end_replay)]
         selectors = field_selectors(self._plan.include)
         _log.info("watching events with %s", " and ".join(selector or "no selector" for selector in selectors))
         return [self._make_watch(source, selector) for selector in selectors]

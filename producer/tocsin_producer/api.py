@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
@@ -175,7 +174,8 @@ class ApiClient:
         headers = {"Accept": "application/json", "User-Agent": "tocsin-producer"}
         token = self._server.token
         if self._server.token_file is not None:
-            token = bearer_token(Path(self._server.token_file).read_bytes())
+            with open(self._server.token_file, "rb") as file:
+                token = bearer_token(file.read())
         return {**headers, "Authorization": f"Bearer {token}"} if token else headers
 
     def _failure(self, response: http.client.HTTPResponse) -> ApiError:

@@ -22,7 +22,7 @@ from tocsin_schemas.configuration import ConfigurationError, Document
 DEFAULT_CONFIG: Final = "/etc/tocsin/producer.yaml"
 _UNUSABLE: Final = 2
 #: glibc keeps what each thread frees for that thread; the agent's few threads can share.
-_SMALL: Final = {"MALLOC_ARENA_MAX": "1"}
+_SMALL: Final = {"MALLOC_ARENA_MAX": "1", "MALLOC_TOP_PAD_": "0", "MALLOC_TRIM_THRESHOLD_": "65536"}
 
 _config = click.option(
     "--config",

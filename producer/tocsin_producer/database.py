@@ -1,12 +1,12 @@
 """The producer's state in one SQLite database: a file when a path is given, memory otherwise."""
 
 import logging
+import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from typing import Final
 
 from tocsin_producer.errors import StateError
@@ -86,7 +86,7 @@ class Database:
 
     def __init__(
         self,
-        path: Path | None,
+        path: str | os.PathLike[str] | None,
         *,
         now: Callable[[], float] = time.time,
         lock_seconds: float = _LOCK_SECONDS,
@@ -94,7 +94,9 @@ class Database:
         self.lock = threading.RLock()
         self.trouble: str | None = None
         self.on_damage: Callable[[], None] = lambda: None
-        self._connection = _open(path, now=now, lock_seconds=lock_seconds)
+        self._changes_before = 0
+        self._connection = _open(None if path is None else os.fspath(path), now=now, lock_seconds=lock_seconds)
+        self._transaction = _Transaction(self, self._connection)
         self._on_rollback: list[Callable[[], None]] = []
         self._are_sums_stale = False
 
@@ -106,39 +108,44 @@ class Database:
         self._on_rollback.append(recount)
         recount()
 
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
         """Hold the database for one transaction: all of it is kept or nothing.
 
         Raises:
             StateError: the file is damaged; a new start sets it aside.
             sqlite3.Error: it cannot be written just now; `trouble` says why until it can.
         """
-        with self.lock:
-            if self._connection.in_transaction:  # within another transaction of this thread
-                yield self._connection
-                return
-            try:
-                if self._are_sums_stale:
-                    self._recount()
-                with self._committing():
-                    yield self._connection
-            except sqlite3.Error as error:
-                self._note_trouble(error)
-                raise
+        return self._transaction
 
-    @contextmanager
-    def _committing(self) -> Iterator[None]:
-        before = self._connection.total_changes
+    def begin(self) -> bool:
+        """Begin a transaction, unless this thread is in one; return whether it was begun."""
+        if self._connection.in_transaction:
+            return False
         try:
+            if self._are_sums_stale:
+                self._recount()
+            self._changes_before = self._connection.total_changes
             self._connection.execute("BEGIN IMMEDIATE")
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            self._roll_back()
+        except sqlite3.Error as error:
+            self.give_up(error)
             raise
-        if self._connection.total_changes > before:
+        return True
+
+    def commit(self) -> None:
+        """Keep all of the transaction."""
+        try:
+            self._connection.execute("COMMIT")
+        except BaseException as error:
+            self.give_up(error)
+            raise
+        if self._connection.total_changes > self._changes_before:
             self._note_recovery()
+
+    def give_up(self, error: BaseException) -> None:
+        """Keep nothing of the transaction, because of `error`."""
+        self._roll_back()
+        if isinstance(error, sqlite3.Error):
+            self._note_trouble(error)
 
     def _roll_back(self) -> None:
         """End what came to nothing; the error that the caller hears of is the one that brought it about."""
@@ -192,6 +199,36 @@ class Database:
             self._connection.close()
 
 
+class _Transaction(AbstractContextManager[sqlite3.Connection]):
+    """Enters a transaction, or the one that its thread is in already.
+
+    One object for all of them: they are entered several times for each event, and a generator takes three times as
+    long.
+    """
+
+    def __init__(self, database: Database, connection: sqlite3.Connection) -> None:
+        self._database = database
+        self._connection = connection
+        #: Of those that are entered now, whether each was begun by this.
+        self._begun: list[bool] = []
+
+    def __enter__(self) -> sqlite3.Connection:
+        self._database.lock.acquire()
+        try:
+            self._begun.append(self._database.begin())
+        except BaseException:
+            self._database.lock.release()
+            raise
+        return self._connection
+
+    def __exit__(self, _kind: object, error: BaseException | None, _where: object) -> None:
+        try:
+            if self._begun.pop():
+                self._database.commit() if error is None else self._database.give_up(error)
+        finally:
+            self._database.lock.release()
+
+
 def next_boot(database: Database, *, now: Callable[[], float] = time.time) -> int:
     """Return a number that is higher than that of every earlier boot that this state knows of.
 
@@ -215,11 +252,11 @@ def later_boot(database: Database, than: int) -> int:
     return boot
 
 
-def _open(path: Path | None, *, now: Callable[[], float], lock_seconds: float) -> sqlite3.Connection:
+def _open(path: str | None, *, now: Callable[[], float], lock_seconds: float) -> sqlite3.Connection:
     if path is None:
         return _connect(":memory:", lock_seconds)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         return _open_file(path, now=now, lock_seconds=lock_seconds)
     except sqlite3.OperationalError as error:
         raise StateError(f"cannot open {path}: {_explain(error)}") from error
@@ -227,36 +264,51 @@ def _open(path: Path | None, *, now: Callable[[], float], lock_seconds: float) -
         raise StateError(f"cannot open {path}: {error.strerror}") from error
 
 
-def _open_file(path: Path, *, now: Callable[[], float], lock_seconds: float) -> sqlite3.Connection:
+def _open_file(path: str, *, now: Callable[[], float], lock_seconds: float) -> sqlite3.Connection:
     """Open a database; a file that is no usable one is set aside, and the database begun anew."""
     try:
         _check_header(path)
-        return _connect(str(path), lock_seconds)
+        return _connect_in_turn(path, lock_seconds)
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError as error:
-        aside = path.with_name(f"{path.name}.unusable-{int(now())}")
+        aside = f"{path}.unusable-{int(now())}"
         try:
             _set_aside(path, aside)
         except OSError as obstacle:
             raise StateError(
                 f"{path} cannot be used ({error}), and not be set aside: {obstacle.strerror}"
             ) from obstacle
-        _log.error("%s cannot be used (%s); set aside as %s and begun anew", path, error, aside.name)
-        return _connect(str(path), lock_seconds)
+        _log.error("%s cannot be used (%s); set aside as %s and begun anew", path, error, os.path.basename(aside))
+        return _connect(path, lock_seconds)
 
 
-def _check_header(path: Path) -> None:
+def _check_header(path: str) -> None:
     """Look before SQLite does, which deletes the log of what turns out to be no database."""
-    with suppress(FileNotFoundError), path.open("rb") as file:
+    with suppress(FileNotFoundError), open(path, "rb") as file:
         if file.read(len(_HEADER)) not in (b"", _HEADER):
             raise sqlite3.DatabaseError("file is not a database")
 
 
 def _explain(error: sqlite3.OperationalError) -> str:
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+    if _is_busy(error):
         return "another process uses it; each producer needs a file of its own"
     return str(error)
+
+
+def _connect_in_turn(path: str, lock_seconds: float) -> sqlite3.Connection:
+    """Open a file at once, or when the process that uses it lets go of it, for which we wait a while."""
+    try:
+        return _connect(path, 0.0)
+    except sqlite3.OperationalError as error:
+        if not _is_busy(error) or lock_seconds <= 0:
+            raise
+    _log.warning("another process uses %s; waiting %g s for its end", path, lock_seconds)
+    return _connect(path, lock_seconds)
+
+
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _connect(path: str, lock_seconds: float) -> sqlite3.Connection:
@@ -281,19 +333,21 @@ def _prepare(connection: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError("it is damaged")
 
 
-def _set_aside(path: Path, aside: Path) -> None:
+def _set_aside(path: str, aside: str) -> None:
     """Rename a database and its log; what was committed last may be in the log alone."""
     _forget_asides(path, keep=_ASIDE_KEPT - 1)
-    path.rename(aside)
+    os.rename(path, aside)
     for suffix in _LOGS:
         with suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
+            os.rename(path + suffix, aside + suffix)
 
 
-def _forget_asides(path: Path, *, keep: int) -> None:
+def _forget_asides(path: str, *, keep: int) -> None:
     """Delete what was set aside before, but for the latest `keep`: they must not fill the disk."""
-    prefix = f"{path.name}.unusable-"
-    times = (file.name.removeprefix(prefix) for file in path.parent.iterdir() if file.name.startswith(prefix))
+    folder, name = os.path.split(path)
+    prefix = f"{name}.unusable-"
+    times = (file.removeprefix(prefix) for file in os.listdir(folder or ".") if file.startswith(prefix))
     for time_aside in sorted((int(text) for text in times if text.isdecimal()), reverse=True)[keep:]:
         for suffix in ("", *_LOGS):
-            path.with_name(f"{prefix}{time_aside}{suffix}").unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(f"{path}.unusable-{time_aside}{suffix}")

@@ -40,7 +40,7 @@ def check_api(
         seconds: how long each step may take.
         now: the time of day.
     """
-    found = checkup.step("API server", lambda: find(resolve))
+    found = checkup.step("API server", lambda: find(resolve, wherefrom))
     server = found.finding.value
     if server is None:
         checkup.step("list Events", lambda _: ok(""), found)
@@ -57,8 +57,8 @@ def check_api(
         client.close()
 
 
-def find(resolve: Callable[[], ApiServer]) -> Finding[ApiServer]:
-    """Find out where the API server is and who we are to it."""
+def find(resolve: Callable[[], ApiServer], wherefrom: str) -> Finding[ApiServer]:
+    """Find out where the API server is and who we are to it, which is written in `wherefrom`."""
     try:
         server = within(RESOLVE_SECONDS, resolve)
     except TimeoutError:
@@ -68,6 +68,12 @@ def find(resolve: Callable[[], ApiServer]) -> Finding[ApiServer]:
             run="kubectl auth whoami",
         )
     except ResolveError as error:
+        if str(error).startswith(f"{wherefrom}: "):
+            return failed(
+                str(error),
+                cause="the path is wrong here, or what the file names is not there",
+                run=f"kubectl config view --kubeconfig {wherefrom}",
+            )
         return failed(
             str(error),
             cause="in a Pod: its service account's token is not mounted; elsewhere: no kubeconfig is named",

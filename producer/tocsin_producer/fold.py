@@ -50,6 +50,8 @@ class Fold:
         self._now = now
         self._messages = self._bytes = 0
         self._due_at = _NEVER
+        #: How many that were held have gone so far.
+        self.released = 0
         database.on_rollback(self._recount)
 
     def _recount(self) -> None:
@@ -146,3 +148,4 @@ class Fold:
                 self._outbox.put(Message(*row))
                 self._checkpoint.note_told(row[0], now)
             self._recount()
+            self.released += len(rows)

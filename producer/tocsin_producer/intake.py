@@ -85,10 +85,11 @@ class Intake:
             sqlite3.Error: the state cannot be written.
         """
         outcomes: Counter[str] = Counter()
+        released = self._fold.released
         with self._database.transaction():
             outcomes.update(self._take(value, watch) for value in values)
         self._count(outcomes)
-        if outcomes["accepted"]:
+        if outcomes["accepted"] or self._fold.released != released:
             self._wake()
 
     def _take(self, value: object, watch: str) -> str:

@@ -5,10 +5,10 @@ A recording has one `{"at": seconds, "line": {"type": …, "object": …}}` per 
 
 import gzip
 import json
+import os
 import threading
 import zlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tocsin_producer.errors import RecordingError
@@ -25,7 +25,9 @@ _WATCH = "replay"
 class ReplaySource:
     """Feeds a recording to the intake at `speed` times its own pace; 0 is as fast as it goes."""
 
-    def __init__(self, path: Path, intake: Intake, *, speed: float, on_end: Callable[[], None]) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], intake: Intake, *, speed: float, on_end: Callable[[], None]
+    ) -> None:
         self._path = path
         self._intake = intake
         self._speed = speed
@@ -41,7 +43,7 @@ class ReplaySource:
             RecordingError: the recording cannot be read, or not to its end.
         """
         previous: float | None = None
-        for at, frame in _lines(self._path):
+        for at, frame in _lines(os.fspath(self._path)):
             if self._speed and previous is not None:
                 stop.wait(max(0.0, at - previous) / self._speed)
             if stop.is_set():
@@ -60,7 +62,7 @@ class ReplaySource:
             self._intake.offer([frame.get("object")], _WATCH)
 
 
-def _lines(path: Path) -> Iterator[tuple[float, dict[str, Any]]]:
+def _lines(path: str) -> Iterator[tuple[float, dict[str, Any]]]:
     number = 0
     try:
         with _open(path) as file:
@@ -80,5 +82,5 @@ def _line(text: bytes) -> tuple[float, dict[str, Any]]:
     return float(record["at"]), frame
 
 
-def _open(path: Path) -> "gzip.GzipFile | io.BufferedReader":
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+def _open(path: str) -> "gzip.GzipFile | io.BufferedReader":
+    return gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb")

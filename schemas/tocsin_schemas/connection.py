@@ -209,11 +209,15 @@ class Connection:
             self.drop()
 
     def turn(self, wakeup: socket.socket, timeout: float) -> None:
-        """Wait until something can be read or written, or `timeout` seconds, and do it.
+        """Write what is to be written, wait until something can be read or `timeout` seconds, and read it.
+
+        What the network does not take at once is written when it does.
 
         Raises:
             ConnectionLostError: the connection has ended.
         """
+        if self._client.want_write():
+            self._client.loop_write()
         sock: Any = self._client.socket()
         if sock is not None:
             # What is read or decrypted already, the system cannot see.

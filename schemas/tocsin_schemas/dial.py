@@ -3,7 +3,8 @@
 Standard library only: the producer imports this in a process that has to stay small.
 """
 
-import selectors
+import math
+import select
 import socket
 import ssl
 import struct
@@ -25,11 +26,11 @@ _TCP_INFO: Final = struct.Struct("=128xQII56xQ")
 #: Headers of IP and of TCP with timestamps, in bytes.
 _HEADERS: Final = {socket.AF_INET: 20 + 32, socket.AF_INET6: 40 + 32}
 
+#: How much is read at a time of what says nothing.
+_DRAINED: Final = 4096
+
 #: Of which family it is, and what `connect` takes.
 Address = tuple[socket.AddressFamily, Any]
-
-#: poll where the system has it: select knows no descriptor above 1023.
-_Selector: Final = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,19 +192,23 @@ def traffic(sock: socket.socket) -> int:
 
 def wait(readers: list[Any], writers: list[Any], timeout: float) -> tuple[list[Any], list[Any]]:
     """Wait up to `timeout` seconds for any socket to become ready; return which can be read and written."""
-    with _Selector() as selector:
-        for sock in readers:
-            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if sock in writers else 0)
-            selector.register(sock, events)
-        ready = [(key.fileobj, events) for key, events in selector.select(timeout)]
-    readable = [sock for sock, events in ready if events & selectors.EVENT_READ]
-    return readable, [sock for sock, events in ready if events & selectors.EVENT_WRITE]
+    if not hasattr(select, "poll"):  # Windows; elsewhere select knows no descriptor above 1023
+        readable, writable, _ = select.select(readers, writers, [], timeout)
+        return readable, writable
+    poll = select.poll()
+    for sock in readers:
+        poll.register(sock, select.POLLIN | (select.POLLOUT if sock in writers else 0))
+    ready = dict(
+        poll.poll(math.ceil(max(0.0, timeout) * 1000))
+    )  # an end and an error show when that is read or written
+    readable = [sock for sock in readers if ready.get(sock.fileno(), 0) & ~select.POLLOUT]
+    return readable, [sock for sock in writers if ready.get(sock.fileno(), 0) & ~select.POLLIN]
 
 
 def drain(sock: socket.socket) -> None:
     """Read what is there from a socket that does not block, and forget it."""
     with suppress(BlockingIOError):
-        while sock.recv(4096):
+        while len(sock.recv(_DRAINED)) == _DRAINED:
             continue
 
 

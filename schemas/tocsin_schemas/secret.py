@@ -3,10 +3,10 @@
 Standard library only: the producer imports this in a process that has to stay small.
 """
 
-from pathlib import Path
+import os
 
 
-def read_secret(path: str | Path) -> str:
+def read_secret(path: str | os.PathLike[str]) -> str:
     """Return the secret in a file; line breaks around it do not belong to it.
 
     Raises:
@@ -14,6 +14,7 @@ def read_secret(path: str | Path) -> str:
         ValueError: it is not UTF-8.
     """
     try:
-        return Path(path).read_text(encoding="utf-8").strip("\r\n")
+        with open(path, encoding="utf-8") as file:
+            return file.read().strip("\r\n")
     except UnicodeDecodeError:  # it would show a byte of the secret
         raise ValueError(f"{path} is not UTF-8") from None

@@ -192,3 +192,16 @@ def test_no_template_changes_what_the_next_one_sees() -> None:
     with pytest.raises(RenderError):
         _render("{{ labels.update({'at': 'x'}) }}")
     assert view().labels["at"] == "At"
+
+
+@pytest.mark.parametrize("name", ["back-off", "incident-replicas", "incident-group", "incident-repeat"])
+def test_what_goes_on_has_the_hint_of_its_first_line(name: str) -> None:
+    assert view(name).hint
+    assert view(name).command.startswith("kubectl ")
+
+
+@pytest.mark.parametrize(
+    "name", ["incident-recovered", "incident-quiet", "incident-mixed-end", "incident-hostile"]
+)
+def test_what_is_over_or_of_several_reasons_has_no_hint(name: str) -> None:
+    assert (view(name).hint, view(name).command) == ("", "")

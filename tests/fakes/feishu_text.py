@@ -26,6 +26,7 @@ _TIME_FORMAT = re.compile(r"format_type\s*=\s*[\"']?(\w+)")
 _MARKUP = re.compile(r"</?(?:a|font|link|local_datetime|number_tag|person|raw|text_tag|hr)\b[^>]*>", re.IGNORECASE)
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 _EMPHASIS = re.compile(r"(?<!\w)(\*\*|__|~~|`+|\*|_)(?=\S)(.+?)(?<=\S)\1(?!\w)", re.DOTALL)
+_CODE_BLOCK = re.compile(r"^```\w*\n(.*?)\n```$", re.DOTALL | re.MULTILINE)
 _LINE_START = re.compile(r"^\s*(?:#{1,6}|>)\s+", re.MULTILINE)
 
 
@@ -69,7 +70,8 @@ def rich_text(content: str) -> Text:
     `&#60;at id=all&#62;` is shown as `<at id=all>` and pings nobody, because tags are parsed before entities.
     An opening tag counts as a mention even where the service might want a closing one, or in a code block.
     """
-    parsed = _parsed(_LOCAL_TIME.sub(_local_time, _LINE_BREAK.sub("\n", content)), _RICH_AT)
+    shown = _CODE_BLOCK.sub(r"\1", _LINE_BREAK.sub("\n", content))
+    parsed = _parsed(_LOCAL_TIME.sub(_local_time, shown), _RICH_AT)
     bare = _LINE_START.sub("", _LINK.sub(r"\1", _MARKUP.sub("", parsed.shown)))
     return Text(html.unescape(_EMPHASIS.sub(r"\2", bare)), parsed.mentions)
 

@@ -53,6 +53,17 @@ def test_what_is_set_aside_keeps_its_log(tmp_path: Path) -> None:
     assert (tmp_path / "state.db.unusable-99-wal").read_bytes() == b"what was committed last"
 
 
+def test_who_waits_for_a_file_that_another_process_uses_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "state.db"
+    other = Database(path)
+    with pytest.raises(StateError):
+        Database(path, lock_seconds=0.05)
+    other.close()
+    assert f"another process uses {path}; waiting 0.05 s" in caplog.text
+
+
 def test_a_file_that_another_process_uses_is_not_shared(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     other = Database(path)

@@ -15,6 +15,7 @@ from tests.schemas.checkups import Report
 from tocsin_producer.doctor_api import check_api
 from tocsin_producer.errors import ResolveError
 from tocsin_producer.plan import ApiServer
+from tocsin_producer.resolve import from_kubeconfig
 from tocsin_producer.watch import EVENTS
 from tocsin_schemas.checkup import Mark
 
@@ -80,6 +81,15 @@ def test_nowhere_to_go_is_told_with_what_to_give() -> None:
     assert "KUBERNETES_SERVICE_HOST is not set" in finding.text
     assert "--kubeconfig FILE" in finding.run
     assert report["list Events"].text == "not looked at: it needs API server"
+
+
+def test_a_kubeconfig_that_is_not_there_is_not_taken_for_one_that_is_not_named() -> None:
+    report = Report()
+    check_api(report.checkup, lambda: from_kubeconfig("nothere"), SELECTORS, wherefrom="nothere")
+    finding = report.only_failure()
+    assert finding.text == "nothere: no such kubeconfig file"
+    assert "the path is wrong" in finding.cause
+    assert finding.run == "kubectl config view --kubeconfig nothere"
 
 
 def test_a_command_of_a_kubeconfig_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,20 @@ def test_a_new_event_waits_in_the_outbox_and_wakes_the_link(make_pipeline: MakeP
     assert len(pipeline.wakes) == 1
 
 
+def test_a_held_repeat_that_goes_to_make_room_for_another_wakes_the_link(make_pipeline: MakePipeline) -> None:
+    pipeline = make_pipeline(max_messages=4, fold_seconds=1800.0)  # room for one that is held
+    for uid in "ab":
+        pipeline.intake.offer([event(uid, count=10)], "w")
+    pipeline.waiting()
+    for sent in pipeline.outbox.take(10):
+        pipeline.outbox.settle([pipeline.outbox.acknowledge(sent)])
+    pipeline.wakes.clear()
+    pipeline.intake.offer([event("a", count=11)], "w")
+    assert pipeline.wakes == []
+    pipeline.intake.offer([event("b", count=11)], "w")
+    assert (pipeline.told(), len(pipeline.wakes)) == ([("a", 11)], 1)
+
+
 def test_the_same_state_is_told_once(make_pipeline: MakePipeline) -> None:
     pipeline = make_pipeline()
     for _ in range(3):

@@ -6,7 +6,7 @@ import pytest
 from tocsin_producer.start import put_off
 
 #: The test's own process has long loaded them all.
-_PREAMBLE = "import sys; from tocsin_producer import start; start.put_off(*start.PUT_OFF); "
+_PREAMBLE = "import sys; from tocsin_producer import start; start.put_off(*start.PUT_OFF); start.load_paho(); "
 
 
 def run(program: str) -> str:
@@ -15,8 +15,6 @@ def run(program: str) -> str:
 
 
 def test_what_the_agent_imports_loads_nothing_that_was_put_off() -> None:
-    if sys.version_info >= (3, 13):
-        pytest.skip("dataclasses ask inspect for annotations since Python 3.13")
     loaded = "[name for name in start.PUT_OFF if type(sys.modules[name]) is not start.PutOff]"
     assert run(f"import tocsin_producer.agent; print({loaded})") == "[]"
 
@@ -32,6 +30,24 @@ def test_what_the_agent_imports_loads_nothing_that_was_put_off() -> None:
 )
 def test_a_module_that_was_put_off_is_loaded_when_it_is_used(use: str, result: str) -> None:
     assert run(use) == result
+
+
+@pytest.mark.parametrize(
+    ("use", "result"),
+    [
+        ("import http.client, email; print(email.parser.Parser.__module__)", "tocsin_producer.headers"),
+        ("import random; print(0 <= random.uniform(0, 1) < 1, type(random).__name__)", "True PutOff"),
+        ("import dataclasses; print(type(sys.modules['inspect']).__name__)", "PutOff"),
+        ("import random; print(random.choice([7]), 0 <= random.uniform(0, 1) <= 1)", "7 True"),
+    ],
+)
+def test_what_is_always_asked_for_is_answered_without_loading_the_module(use: str, result: str) -> None:
+    assert run(use) == result
+
+
+def test_annotations_are_read_again_once_paho_is_there() -> None:
+    program = "import typing; print(typing.get_type_hints(typing.NamedTuple('P', [('x', 'int')]))['x'] is int)"
+    assert run(program) == "True"
 
 
 def test_threads_that_use_one_at_the_same_moment_all_get_it() -> None:

@@ -67,6 +67,11 @@ class Container:
         return self._process.wait(within_seconds)
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         """All that it has printed so far."""
         return self._log.read_text(encoding="utf-8", errors="replace")

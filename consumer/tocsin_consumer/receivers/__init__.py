@@ -1,9 +1,10 @@
 """Where notifications go. A new kind is a module here, a line in the table, and a key of a receiver's settings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from tocsin_consumer.hints import Override
 from tocsin_consumer.labels import Language
 from tocsin_consumer.receiver_settings import ReceiverSettings
 from tocsin_consumer.receivers.feishu import FeishuReceiver
@@ -21,12 +22,15 @@ RECEIVERS: Final[dict[str, Callable[..., Receiver]]] = {
 }
 
 
-def build(settings: ReceiverSettings, *, time_zone: ZoneInfo, language: Language) -> Receiver:
+def build(
+    settings: ReceiverSettings, *, time_zone: ZoneInfo, language: Language, hints: Sequence[Override] = ()
+) -> Receiver:
     """Return the receiver that `settings` describe; `time_zone` and `language` serve where they have none."""
     limit = settings.rate_limit
     arguments: dict[str, Any] = {
         "time_zone": settings.time_zone or time_zone,
         "language": settings.language or language,
+        "hints": hints,
         "limits": (limit.limit,) if limit else (),
     }
     return RECEIVERS[settings.kind](settings.name, getattr(settings, settings.kind), **arguments)

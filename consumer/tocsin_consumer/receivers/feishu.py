@@ -9,12 +9,13 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from tocsin_consumer.errors import DeliveryError, PermanentError, RenderError, TemporaryError
+from tocsin_consumer.hints import Override
 from tocsin_consumer.labels import Language
 from tocsin_consumer.layout import Layout
 from tocsin_consumer.notification import Notification
@@ -68,6 +69,7 @@ class FeishuReceiver:
         *,
         time_zone: ZoneInfo,
         language: Language,
+        hints: Sequence[Override] = (),
         limits: tuple[RateLimit, ...] = (),
         webhook: http.Webhook | None = None,
         clock: Callable[[], float] = time.time,
@@ -76,6 +78,7 @@ class FeishuReceiver:
         self._limits = (*LIMITS, *limits)
         self._time_zone = time_zone
         self._language = language
+        self._hints = hints
         self._form = _Form(settings)
         self._key = settings.signing_key
         self._secrets = (*url_secrets(settings.address), self._key or "")
@@ -103,7 +106,7 @@ class FeishuReceiver:
         Raises:
             RenderError: a template does not fit the event, or says more than fits without the message.
         """
-        view = View.of(notification, self._time_zone, language=self._language)
+        view = View.of(notification, self._time_zone, language=self._language, hints=self._hints)
         card = fitting(view, self._form.card)
         return Rendering(card, "application/json", fallback=fitting(view, self._form.text))
 

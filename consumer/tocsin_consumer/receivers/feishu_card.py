@@ -11,7 +11,7 @@ from typing import Any, Final
 from tocsin_consumer.inert import one_line, shortened
 from tocsin_consumer.labels import duration
 from tocsin_consumer.receivers.feishu_group import group_layout
-from tocsin_consumer.receivers.feishu_parts import COLOURS, Layout, plain, small, tag, text
+from tocsin_consumer.receivers.feishu_parts import COLOURS, Layout, code, plain, small, tag, text
 from tocsin_consumer.receivers.feishu_problem import problem_layout
 from tocsin_consumer.view import View
 
@@ -95,7 +95,9 @@ def _header(view: View, layout: Layout, title: str | None) -> dict[str, Any]:
 
 def _body(view: View, layout: Layout, title: str | None) -> list[dict[str, Any]]:
     heading = [text(view.title, text_size="heading"), small(layout.subtitle)] if title else []
-    return [*heading, *layout.body]
+    hint = [small(f"{view.labels['hint']}: {view.hint}")] if view.hint else []
+    command = [code(view.command)] if view.command else []
+    return [*heading, *layout.body, *hint, *command]
 
 
 def _summary(view: View) -> str:

@@ -3,6 +3,7 @@
 Source: `card-json-v2-components/` under https://open.feishu.cn/document/uAjLw4CM/ukzMukzMukzM/feishu-cards/.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +18,8 @@ COLOURS: Final = {
     "recovered": "green",
     "quiet": "grey",
 }
+#: Code in which nothing is markup.
+_CODE: Final = re.compile(r"[A-Za-z0-9 @%+=:,./'{}|-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,16 @@ def mark(content: str, colour: str) -> Component:
 def _tag_colour(colour: str) -> str:
     """Return how tags call it: they know no grey."""
     return "neutral" if colour == "grey" else colour
+
+
+def code(content: str) -> Component:
+    """Return a command in a block of code, which clients offer to copy.
+
+    Whether escapes count in a block of code is not documented; what would need any is a plain text.
+    """
+    if not _CODE.fullmatch(content):
+        return text(content)
+    return {"tag": "markdown", "content": f"```bash\n{content}\n```"}
 
 
 def figures(cells: Sequence[tuple[str, str]]) -> Component:

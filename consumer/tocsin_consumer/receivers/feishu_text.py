@@ -31,7 +31,10 @@ DEFAULT_TEXT: Final = """\
 {% if lasting %}{{ labels.first }} {{ first_at | time }} · {{ labels.last }} {{ last_at | time }}\
 {% if lines[0].ended == "recovered" %} ({{ labels.lasted }} {{ lasting | duration }}){% endif %}\
 {% else %}{{ labels.at }} {{ last_at | time }}{% endif %}\
-{% if delay %} · {{ labels.delayed }} {{ delay | duration }}{% endif %}"""
+{% if delay %} · {{ labels.delayed }} {{ delay | duration }}{% endif %}\
+{% if hint %}
+{{ labels.hint }}: {{ hint }}{% endif %}{% if command %}
+{{ command }}{% endif %}"""
 
 
 def escape_text(value: str) -> str:

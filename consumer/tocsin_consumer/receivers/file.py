@@ -1,6 +1,7 @@
 """A file with one JSON object a line (NDJSON), rotated by size."""
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -8,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from tocsin_consumer.document import document
 from tocsin_consumer.errors import TemporaryError
+from tocsin_consumer.hints import Override
 from tocsin_consumer.labels import Language
 from tocsin_consumer.notification import Notification
 from tocsin_consumer.rate_limit import RateLimit
@@ -29,6 +31,7 @@ class FileReceiver:
         *,
         time_zone: ZoneInfo,  # noqa: ARG002 - all receivers are built alike; times are UTC in this one
         language: Language,  # noqa: ARG002 - as above; it has no words
+        hints: Sequence[Override] = (),  # noqa: ARG002 - as above
         limits: tuple[RateLimit, ...] = (),
     ) -> None:
         self._name = name

@@ -2,12 +2,13 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, TextIO
 from zoneinfo import ZoneInfo
 
 from tocsin_consumer.document import document
 from tocsin_consumer.errors import TemporaryError
+from tocsin_consumer.hints import Override
 from tocsin_consumer.inert import one_line
 from tocsin_consumer.labels import Language, duration
 from tocsin_consumer.line_view import LineView
@@ -35,6 +36,7 @@ class StdoutReceiver:
         *,
         time_zone: ZoneInfo,
         language: Language,
+        hints: Sequence[Override] = (),
         limits: tuple[RateLimit, ...] = (),
         stream: TextIO | None = None,
         environment: Mapping[str, str] = os.environ,
@@ -45,6 +47,7 @@ class StdoutReceiver:
         self._template = Template(settings.template, escape=one_line) if settings.template is not None else None
         self._time_zone = time_zone
         self._language = language
+        self._hints = hints
         self._stream = stream or sys.stdout
         self._coloured = self._stream.isatty() and not environment.get("NO_COLOR")
 
@@ -71,7 +74,7 @@ class StdoutReceiver:
         """
         if self._json:
             return Rendering(to_json(document(notification)), "application/json")
-        view = View.of(notification, self._time_zone, language=self._language)
+        view = View.of(notification, self._time_zone, language=self._language, hints=self._hints)
         text = self._template.render(view) if self._template else describe(view, coloured=self._coloured)
         return Rendering(text, "text/plain")
 
@@ -117,6 +120,8 @@ def _below(view: View) -> Iterator[str]:
     else:
         yield from map(_problem, view.lines)
     yield view.remainder
+    if view.hint or view.command:
+        yield one_line(" ".join(filter(None, ("→", view.hint, view.command and f"$ {view.command}"))))
 
 
 def _problem(line: LineView) -> str:

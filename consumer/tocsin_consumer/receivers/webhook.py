@@ -1,11 +1,12 @@
 """Any webhook: a request whose body has any shape."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from tocsin_consumer.document import document
 from tocsin_consumer.errors import DeliveryError, PermanentError, RenderError
+from tocsin_consumer.hints import Override
 from tocsin_consumer.inert import one_line
 from tocsin_consumer.labels import Language
 from tocsin_consumer.layout import Layout
@@ -37,6 +38,7 @@ class WebhookReceiver:
         *,
         time_zone: ZoneInfo,
         language: Language,
+        hints: Sequence[Override] = (),
         limits: tuple[RateLimit, ...] = (),
         webhook: http.Webhook | None = None,
     ) -> None:
@@ -45,6 +47,7 @@ class WebhookReceiver:
         self._method = settings.method
         self._time_zone = time_zone
         self._language = language
+        self._hints = hints
         self._layout = None if settings.layout is None else Layout(settings.layout)
         self._templates, self._constants = _headers(settings)
         self._content_type = Template(_content_type(settings))
@@ -74,7 +77,7 @@ class WebhookReceiver:
         Raises:
             RenderError: a template does not fit the event.
         """
-        view = View.of(notification, self._time_zone, language=self._language)
+        view = View.of(notification, self._time_zone, language=self._language, hints=self._hints)
         headers = {name: _rendered(name, template, view) for name, template in self._templates.items()}
         body = document(notification) if self._layout is None else self._layout.render(view)
         content = body if isinstance(body, str) else to_json(body)

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from tests.consumer.views import view
 from tests.fakes.feishu_card import check_card
-from tests.fakes.feishu_text import rich_text, text_message
+from tests.fakes.feishu_text import read, rich_text, text_message
 from tocsin_consumer.labels import LABELS, Language
-from tocsin_consumer.receivers.feishu_card import card_of, with_keyword
+from tocsin_consumer.receivers.feishu_card import card_message, card_of, with_keyword
 from tocsin_consumer.receivers.feishu_text import escape_in, escape_markdown, escape_text
 from tocsin_consumer.samples import samples
 
@@ -57,7 +57,29 @@ def test_the_body_says_since_when_and_what() -> None:
         "最近 (+1 小时 32 分钟)",
         "2026-11-24 03:18:52",
         view("back-off").message,
+        "建议: 容器启动后反复退出。看它退出前的最后输出，以及退出码（137 多为内存超限）。",  # noqa: RUF001
+        f"```bash\n{view('back-off').command}\n```",
     ]
+
+
+@pytest.mark.parametrize("name", ["a`b", "a<at id=all></at>b", "a&#60;b", "a\\b", 'a"b', "数据", "a$b"])
+def test_a_command_with_what_could_be_markup_is_a_plain_text(name: str) -> None:
+    command = f"kubectl logs '{name}'"
+    card = card_of(replace(view(), command=command))
+    check_card(card)
+    assert '"tag": "markdown"' not in json.dumps(card)
+    assert command in _texts(card)
+
+
+@given(st.text(min_size=1))
+def test_no_command_mentions_anybody_or_changes_by_markdown(command: str) -> None:
+    card = card_of(replace(view(), command=command))
+    assert read(card_message(card)).mentions == ()
+    assert command in _texts(card) or rich_text(_texts(card)[-1]).shown == command
+
+
+def test_an_event_of_which_nothing_is_known_has_no_hint_on_its_card() -> None:
+    assert not [text for text in _texts(card_of(view("node-ready"))) if "Hint" in text or "```" in text]
 
 
 def test_what_happened_once_has_one_time_and_no_count() -> None:
@@ -129,10 +151,12 @@ def test_an_event_without_a_message_has_none_on_its_card() -> None:
 
 
 def test_a_message_stands_where_nothing_is_markup() -> None:
-    card = card_of(view("hostile"))
-    assert '"tag": "markdown"' not in json.dumps(card)
+    hostile = replace(view("hostile"), hint=view().hint, command=view().command)
+    card = card_of(hostile)
+    plain = [element for element in card["body"]["elements"] if element["tag"] != "markdown"]
+    assert len(plain) == len(card["body"]["elements"]) - 1
     assert '"tag": "lark_md"' not in json.dumps(card)
-    assert view("hostile").message in _texts(card)
+    assert hostile.message in _texts(plain)
 
 
 @given(st.text() | st.from_regex(r"(<at (user_)?id=[\"']?\w+[\"']?>|</at>|\*\*|_|`|&#60;|[a-z ]|\n){1,30}"))

@@ -125,8 +125,10 @@ def test_a_long_group_is_cut_and_says_by_how_much(language: Language) -> None:
     assert [line.label for line in shown.lines if line.label in body] == [
         line.label for line in shown.lines[:LINES_LISTED]
     ]
-    assert body[-1] == shown.with_lines(LINES_LISTED).remainder
-    assert "50" in body[-1]
+    remainder = shown.with_lines(LINES_LISTED).remainder
+    assert body[-2:] == [f"{shown.labels['hint']}: {shown.hint}", shown.command]
+    assert body[-3] == remainder
+    assert "50" in remainder
 
 
 def test_a_quiet_incident_says_that_this_proves_nothing() -> None:

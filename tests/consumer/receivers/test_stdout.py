@@ -40,6 +40,7 @@ def test_an_event_is_a_line_with_its_message_indented_below() -> None:
     assert _written("back-off") == (
         "2026-11-24 03:18:52 warning   edge-042  Pod BackOff · production/api-7c9f6d5b8-x2x7p ×14\n"  # noqa: RUF001
         "    Back-off restarting failed container api in pod api-7c9f6d5b8-x2x7p_production(6f1c0d8e)\n"
+        f"    → {view().hint} $ kubectl -n production logs api-7c9f6d5b8-x2x7p -c api --previous --tail=50\n"
     )
 
 
@@ -109,19 +110,20 @@ def test_an_incident_is_a_line_with_what_has_changed_and_its_problems_indented_b
         f"    [new] StatefulSet ledger ×2: {messages[1]}",  # noqa: RUF001
         f"    Deployment api (5 objects) ×114: {messages[2]}",  # noqa: RUF001
         f"    [quiet] Deployment billing ×7: {messages[3]}",  # noqa: RUF001
+        f"    → {view('incident-group').hint} $ {view('incident-group').command}",
     ]
 
 
 def test_an_incident_of_one_problem_has_its_message_below() -> None:
     written = _written("incident-replicas").splitlines()
     assert written[0].endswith("edge-042  Deployment BackOff · production/api (5 objects) ×57")  # noqa: RUF001
-    assert len(written) == 2
+    assert [line[:5] for line in written[1:]] == ["    B", "    →"]
 
 
 def test_a_long_incident_is_cut_and_says_by_how_much() -> None:
     written = _written("incident-long").splitlines()
-    assert len(written) == 22
-    assert written[-1].startswith("    and 40 more, ×860 in all; ")  # noqa: RUF001 - the sign itself
+    assert len(written) == 23
+    assert written[-2].startswith("    and 40 more, ×860 in all; ")  # noqa: RUF001 - the sign itself
 
 
 def test_no_text_of_an_incident_begins_a_line_of_its_own() -> None:
