@@ -121,16 +121,19 @@ def key_of(event: EventPayload) -> ProblemKey:
 def heard(before: Incident, event: EventPayload, occurred: int, *, now: datetime) -> Incident:
     """Return the incident after `event` with `occurred` occurrences that were not heard of before.
 
-    A problem that is new, or had ended, is news; one that goes on is not.
+    A problem that is new, or had ended, is news; one that goes on is not. One that begins again is that of who
+    has it now, since now, and goes on counting.
     """
     key = key_of(event)
     known = before.problems.get(key)
     total = _sum(before.occurrences, occurred)
     if known is None and len(before.problems) >= PROBLEM_LIMIT:
         return replace(before, occurrences=total, beyond=_sum(before.beyond, occurred))
-    is_news = known is None or not known.goes_on
-    revision = before.revision + is_news
-    if known is None:
+    revision = before.revision
+    if known is not None and known.goes_on:
+        after = replace(_with_object(known, event.name), event=event, heard_at=now)
+    else:
+        revision += 1
         after = Problem(
             key,
             event,
@@ -138,16 +141,11 @@ def heard(before: Incident, event: EventPayload, occurred: int, *, now: datetime
             began_at=_began_at(event, occurred),
             objects={event.name: True},
             has_more=False,
-            occurrences=_sum(occurred),
+            occurrences=0,
             revision=revision,
             news_at=now,
         )
-    else:
-        after = _with_object(known, event.name)
-        occurrences = _sum(known.occurrences, occurred)
-        after = replace(after, event=event, heard_at=now, occurrences=occurrences)
-        if is_news:
-            after = replace(after, revision=revision, news_at=now, end=None, is_told=False)
+    after = replace(after, occurrences=_sum(known.occurrences if known else 0, occurred))
     return replace(before, revision=revision, occurrences=total, problems={**before.problems, key: after})
 
 

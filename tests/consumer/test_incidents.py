@@ -164,6 +164,37 @@ def test_a_problem_that_begins_again_soon_belongs_to_the_same_incident_and_is_ne
     assert (report.incident, report.cause, report.occurrences) == (1, Cause.NEWS, 2)
 
 
+def test_what_begins_again_is_of_who_has_it_now_and_since_now(desk: Desk) -> None:
+    unscheduled = {"reason": "FailedScheduling", "ns": "production"}
+    desk.say(uid="other", name="db-0", **unscheduled)
+    desk.say(name="api-7c9f8d6b5-x2x4q", **unscheduled)
+    for count in (2, 3):
+        desk.pass_(40 * MINUTE, step=10 * SECOND)
+        desk.say(uid="other", count=count, name="db-0", **unscheduled)
+    began_at = int(desk.clock.now.timestamp())
+    desk.say(name="api-7c9f8d6b5-bb7zk", **unscheduled)
+    [report] = desk.pass_(MINUTE)
+    assert [
+        (line.owner, line.began_at, line.objects, line.occurrences) for line in report.lines if line.is_news
+    ] == [("api", began_at, ("api-7c9f8d6b5-bb7zk",), 2)]
+    desk.say(type="Normal", reason="Scheduled", name="api-7c9f8d6b5-bb7zk")
+    [report] = desk.pass_(6 * MINUTE)
+    assert [line.end for line in report.lines if line.owner == "api"] == [End.RECOVERED]
+
+
+def test_a_receiver_that_a_later_event_is_for_is_told_of_the_incident_as_well() -> None:
+    routes = [
+        {"match": {"kind": "Pod"}, "receivers": ["a"], "continue": True},
+        {"match": {"type": "Warning"}, "receivers": ["a", "b"], "group_by": ["cluster"]},
+    ]
+    desk = Desk({"routes": routes})
+    desk.say()
+    desk.pass_(MINUTE)
+    desk.say(kind="Node", reason="Rebooted", name="pi-1", ns=None)
+    desk.pass_(MINUTE)
+    assert [receiver for _, receiver, report in desk.told if report.group == {"cluster": "edge-1"}] == ["b", "a"]
+
+
 def test_a_restart_neither_repeats_nor_forgets_a_notification(desk: Desk) -> None:
     desk.say(name="api-0")
     desk.pass_(5 * SECOND)
