@@ -25,6 +25,7 @@ from tocsin_consumer.command import (
 )
 from tocsin_consumer.errors import DeliveryError
 from tocsin_consumer.event_file import find_event
+from tocsin_consumer.incidents_command import incidents
 from tocsin_consumer.preview import preview_html, preview_text
 from tocsin_consumer.samples import samples
 from tocsin_consumer.settings import ConsumerSettings
@@ -60,6 +61,7 @@ def main() -> None:
     """Take the warnings of Kubernetes clusters from MQTT to where people look."""
 
 
+main.add_command(incidents)
 main.add_command(silence)
 
 

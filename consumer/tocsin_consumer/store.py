@@ -20,6 +20,7 @@ from tocsin_consumer.incident import Incident
 from tocsin_consumer.losses import Loss
 from tocsin_consumer.presence import Presence
 from tocsin_consumer.records import (
+    Account,
     Backlog,
     DeadPayload,
     Delivery,
@@ -29,6 +30,7 @@ from tocsin_consumer.records import (
     Outcome,
     Record,
     Storm,
+    Tried,
 )
 from tocsin_consumer.sequence import Position
 from tocsin_consumer.silence import Silence, Wish
@@ -99,6 +101,20 @@ class Store:
         """Return the incidents that are not closed."""
         with self._database.transaction() as connection:
             return incident_rows.live(connection)
+
+    def accounts(
+        self, *, closed: bool = False, since: datetime | None = None, cluster: str | None = None
+    ) -> list[Account]:
+        """Return the live incidents, and if `closed` the others; those heard of since then, and in the cluster."""
+        with self._database.transaction() as connection:
+            found = incident_rows.chosen(connection, closed=closed, since=since, cluster=cluster)
+            return incident_rows.accounts(connection, found)
+
+    def account(self, incident: int) -> tuple[Account, list[Tried]] | None:
+        """Return an incident and its deliveries, oldest first; None if there is none with this id."""
+        with self._database.transaction() as connection:
+            found = incident_rows.accounts(connection, incident_rows.find(connection, [incident]))
+            return (found[0], delivery_rows.of_incident(connection, incident)) if found else None
 
     def live_storms(self) -> list[Storm]:
         """Return the storms that go on."""
