@@ -36,7 +36,7 @@ def message_object(message: Message, time_zone: ZoneInfo, language: Language, *,
     """Return a message as an object of JSON; with `show`, what would be sent as well."""
     view = View.of(message.notification, time_zone, language=language)
     said = {
-        "at": message.at.isoformat(),
+        "at": message.at.isoformat(timespec="seconds"),
         "receiver": message.receiver,
         "cause": cause_of(message.notification),
         "severity": view.severity,
