@@ -1,10 +1,11 @@
 """How incidents are told in lines, and as objects of JSON. Pure; what clusters wrote acts on no terminal."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from tocsin_consumer.clock import local_time
 from tocsin_consumer.dispatch import Told
 from tocsin_consumer.incident import Incident, Problem
 from tocsin_consumer.inert import one_line, shortened
@@ -16,6 +17,7 @@ from tocsin_consumer.silence_text import time_text
 #: Names that a line tells one by one, and characters of what clusters wrote.
 _NAME_LIMIT: Final = 3
 _TEXT_LIMIT: Final = 200
+_UTC: Final = ZoneInfo("UTC")
 _RANKS: Final = {level: rank for rank, level in enumerate(Severity)}
 
 
@@ -183,8 +185,8 @@ def _problem_object(problem: Problem) -> dict[str, Any]:
         "objects": dict(problem.objects),
         "has_more": problem.has_more,
         "occurrences": problem.occurrences,
-        "began_at": _iso_of_epoch(problem.began_at),
-        "last_at": _iso_of_epoch(problem.event.last),
+        "began_at": local_time(problem.began_at, _UTC).isoformat(),
+        "last_at": local_time(problem.event.last, _UTC).isoformat(),
         "message": problem.event.msg,
     }
 
@@ -239,19 +241,7 @@ def _counted(number: int, noun: str) -> str:
 
 
 def _of_epoch(seconds: int, time_zone: ZoneInfo) -> str:
-    return _in_time(seconds, lambda at: time_text(at, time_zone))
-
-
-def _iso_of_epoch(seconds: int) -> str:
-    return _in_time(seconds, datetime.isoformat)
-
-
-def _in_time(seconds: int, shown: Callable[[datetime], str]) -> str:
-    """Return a time that a cluster has said; one that no calendar has as the number that it is."""
-    try:
-        return shown(datetime.fromtimestamp(seconds, tz=UTC))
-    except (ValueError, OverflowError, OSError):
-        return str(seconds)
+    return time_text(local_time(seconds, time_zone), time_zone)
 
 
 def _iso(at: datetime | None) -> str | None:

@@ -16,6 +16,7 @@ from tocsin_consumer import (
     tables,
 )
 from tocsin_consumer.database import Database
+from tocsin_consumer.dead_letter import DeadLetter, Search
 from tocsin_consumer.incident import Incident
 from tocsin_consumer.losses import Loss
 from tocsin_consumer.presence import Presence
@@ -198,6 +199,21 @@ class Store:
         """Give up what is pending for any receiver but these, and return how many that were."""
         with self._database.transaction() as connection:
             return delivery_rows.bury_all_but(connection, receivers, reason, now=now)
+
+    def dead_letters(self, search: Search, *, limit: int = 1000) -> list[DeadLetter]:
+        """Return the newest dead letters that are wanted, oldest first."""
+        with self._database.transaction() as connection:
+            return dead_letter_rows.find(connection, search, limit=limit)
+
+    def drop(self, search: Search) -> int:
+        """Forget the dead letters that are wanted, and return how many."""
+        with self._database.transaction() as connection:
+            return dead_letter_rows.delete(connection, search)
+
+    def replay(self, ids: Collection[int], now: datetime) -> int:
+        """Let dead letters be tried again by the consumer that is at work, or by the next; return how many."""
+        with self._database.transaction() as connection:
+            return dead_letter_rows.mark(connection, ids) + dead_letter_rows.revive(connection, ids, now)
 
     def changed_elsewhere(self) -> bool:
         """Tell whether another process may have changed something since this was asked last."""

@@ -68,8 +68,9 @@ def test_a_live_incident_is_listed_with_what_goes_on_and_who_was_told_when(confi
     desk.pass_(MINUTE)
     assert lines(config) == [
         (
-            "1      open      since 2026-11-24 16:00 UTC+8  warning   edge-1: BackOff of Pod production/api-0  "
-            "1 object, 3 occurrences  ops told 2026-11-24 16:00 UTC+8"
+            "1      open      since 2026-11-24 16:00 UTC+8  warning   "
+            "edge-1: BackOff of StatefulSet production/api  1 object, 3 occurrences  "
+            "ops told 2026-11-24 16:00 UTC+8"
         )
     ]
 
@@ -77,14 +78,15 @@ def test_a_live_incident_is_listed_with_what_goes_on_and_who_was_told_when(confi
 def test_several_objects_are_counted_and_their_reasons_are_named(config: Path, desk: Desk) -> None:
     desk.say(name="api-0")
     desk.say(name="api-1")
-    assert "edge-1: BackOff of 2 objects  2 objects, 2 occurrences  ops not told" in lines(config)[0]
+    desk.say(name="web")
+    assert "edge-1: BackOff of 3 objects  3 objects, 3 occurrences  ops not told" in lines(config)[0]
 
 
 def test_what_came_since_a_receiver_was_told_is_told(config: Path, desk: Desk) -> None:
     desk.say(uid="u", count=1)
     desk.pass_(MINUTE)
     desk.say(uid="u", count=5)
-    desk.say(name="api-1")
+    desk.say(name="web")
     assert "(1 of news and 5 occurrences since)" in lines(config)[0]
 
 
@@ -142,10 +144,10 @@ def test_one_is_shown_with_its_lines_and_their_objects(config: Path, desk: Desk)
     desk.say(kind="Node", ns=None, name="pi-3", reason="NodeNotReady", type="Normal")
     desk.pass_(MINUTE)
     text = shown(config)
-    assert "incident    1: edge-1: BackOff of Pod production/api-0\n" in text
+    assert "incident    1: edge-1: BackOff of StatefulSet production/api\n" in text
     assert "group       cluster=edge-1 namespace=production reason=BackOff\n" in text
     assert "route       route\n" in text
-    assert "line        warning: BackOff of Pod production/api-0, goes on\n" in text
+    assert "line        warning: BackOff of StatefulSet production/api, goes on\n" in text
     assert "            objects: api-0\n            Back-off restarting failed container\n" in text
     assert "receiver    ops: told 2026-11-24 16:00 UTC+8\n" in text
     assert "delivery    2026-11-24 16:00 UTC+8 ops (first): delivered 2026-11-24 16:00 UTC+8\n" in text
@@ -198,9 +200,9 @@ def test_nothing_that_a_cluster_wrote_acts_on_a_terminal(config: Path, desk: Des
     assert not set("\x1b\x07\u202e") & set(text)
 
 
-def test_times_that_no_calendar_has_are_shown_as_they_are(config: Path, desk: Desk) -> None:
+def test_a_time_beyond_every_date_is_shown_as_the_last(config: Path, desk: Desk) -> None:
     desk.say(first=0, last=253_402_300_799)
-    assert "1970-01-01 08:00 UTC+8 to 253402300799\n" in shown(config)
+    assert "1970-01-01 08:00 UTC+8 to 9999-12-31" in shown(config)
 
 
 @pytest.mark.usefixtures("desk")
