@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from tocsin_consumer.check import build_receivers, load_checked, summary
+from tocsin_consumer.check import build_receivers, load_checked
+from tocsin_consumer.check_command import check
 from tocsin_consumer.command import (
     FAILED,
     UNUSABLE,
@@ -64,6 +65,7 @@ def main() -> None:
     """Take the warnings of Kubernetes clusters from MQTT to where people look."""
 
 
+main.add_command(check)
 main.add_command(dead)
 main.add_command(incidents)
 main.add_command(replay)
@@ -85,17 +87,6 @@ def run(config: Path) -> None:
     stop, reload = _event_of(signal.SIGTERM, signal.SIGINT), _event_of(signal.SIGHUP)
     with consumer_errors():
         sys.exit(run_consumer(file, settings, stop=stop, reload=reload))
-
-
-@main.command()
-@config_option
-def check(config: Path) -> None:
-    """Check the configuration and render every sample, without connecting."""
-    with configuration_errors():
-        settings, _ = load_checked(config, os.environ)
-    for line in summary(settings):
-        click.echo(line)
-    click.echo(f"{config} is fine")
 
 
 @main.command()
