@@ -101,6 +101,14 @@ class Board:
                 after = transitions.heard(before, event, occurred, now=now)
                 self._put(changes, before, after, now=now)
 
+    def forget(self, changes: IncidentChanges, cluster: str, *, now: datetime) -> None:
+        """Let the problems of a cluster end of which nothing more will be heard: it is no longer there."""
+        for id_ in sorted({*self._live, *changes.incidents}):
+            before = self._latest(changes, id_)
+            after = transitions.quiet(before, lambda one: now if one.key.cluster == cluster else None, now=now)
+            if after is not before:
+                self._put(changes, before, after, now=now)
+
     def elapse(
         self,
         changes: IncidentChanges,

@@ -23,9 +23,12 @@ from tocsin_consumer.command import (
     give_up,
     load,
 )
+from tocsin_consumer.dead_command import dead
 from tocsin_consumer.errors import DeliveryError
 from tocsin_consumer.event_file import find_event
+from tocsin_consumer.incidents_command import incidents
 from tocsin_consumer.preview import preview_html, preview_text
+from tocsin_consumer.route_command import route_
 from tocsin_consumer.samples import samples
 from tocsin_consumer.settings import ConsumerSettings
 from tocsin_consumer.silence_command import silence
@@ -60,6 +63,9 @@ def main() -> None:
     """Take the warnings of Kubernetes clusters from MQTT to where people look."""
 
 
+main.add_command(dead)
+main.add_command(incidents)
+main.add_command(route_)
 main.add_command(silence)
 
 

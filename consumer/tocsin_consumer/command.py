@@ -4,14 +4,17 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
+from pydantic import TypeAdapter, ValidationError
 
 from tocsin_consumer.errors import ConsumerError
 from tocsin_consumer.settings import ConsumerSettings, load_settings
-from tocsin_schemas.configuration import ConfigurationError
+from tocsin_schemas.configuration import ClusterField, ConfigurationError, Duration
+from tocsin_schemas.event import EventPayload
 
 if TYPE_CHECKING:
     from tocsin_consumer.store import Store
@@ -20,6 +23,7 @@ DEFAULT_CONFIG: Final = "/etc/tocsin/consumer.yaml"
 #: Exit codes: what was asked for could not be done; the configuration or the command line cannot be used.
 FAILED: Final = 1
 UNUSABLE: Final = 2
+_YEARS: Final = timedelta(days=3650)
 
 config_option = click.option(
     "--config",
@@ -66,6 +70,36 @@ def consumer_errors() -> Iterator[None]:
         yield
     except ConsumerError as error:
         give_up(str(error), FAILED)
+
+
+def duration_of(text: str, option: str) -> timedelta:
+    """Return the duration that an option says, such as 2h.
+
+    Raises:
+        click.BadParameter: it is none, or none that makes sense.
+    """
+    try:
+        length: timedelta = TypeAdapter(Duration).validate_python(text)
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise click.BadParameter(message, param_hint=option) from error
+    if not timedelta() < length < _YEARS:
+        raise click.BadParameter(f"expected up to some years, found {text}", param_hint=option)
+    return length
+
+
+def from_cluster(cluster: str | None, event: EventPayload) -> EventPayload:
+    """Return `event` as one of the cluster that the option `--cluster` names, if it does.
+
+    Raises:
+        click.BadParameter: no cluster is called that.
+    """
+    if cluster is None:
+        return event
+    try:
+        return event.model_copy(update={"cluster": TypeAdapter(ClusterField).validate_python(cluster)})
+    except ValidationError as error:
+        raise click.BadParameter(error.errors()[0]["msg"], param_hint="--cluster") from error
 
 
 def give_up(text: str, code: int) -> NoReturn:

@@ -84,14 +84,19 @@ class Digest:
 
 
 def rows(digest: Digest, language: Language) -> tuple[tuple[str, str], ...]:
-    """Return labels and texts of what there is most of."""
+    """Return labels of what there is most of, and a line for each name."""
     tops = {"reasons": digest.reasons, "clusters": digest.clusters, "objects": digest.objects}
-    return tuple((label(name, language), _shown(top, language)) for name, top in tops.items())
+    return tuple((label(name, language), "\n".join(_shown(top, language))) for name, top in tops.items())
 
 
-def _shown(top: Top, language: Language) -> str:
+def paragraph(digest: Digest, language: Language) -> str:
+    """Return the same as lines of text."""
+    return "\n".join(f"{name}: {value.replace(chr(10), ', ')}" for name, value in rows(digest, language))
+
+
+def _shown(top: Top, language: Language) -> list[str]:
     """Return names with numbers; none of them takes more room than a name does."""
     shown = [f"{shortened(one_line(share.name), _NAME_LIMIT)} ×{share.incidents}" for share in top.shares]  # noqa: RUF001 - the sign
     if top.others:
         shown.append(label("others", language).format(top.others))
-    return ", ".join(shown)
+    return shown

@@ -17,6 +17,8 @@ _log = logging.getLogger(__name__)
 #: Messages that share a commit: what has gathered while the last commit was under way, at most so many.
 BATCH_LIMIT: Final = 250
 _IDLE_SECONDS: Final = 0.5
+#: However much comes, what is due is decided so often.
+_DECIDE_SECONDS: Final = 1.0
 
 
 class Feed:
@@ -50,6 +52,7 @@ class Feed:
         self.store_fails = False
         #: How often in a row it could not be decided what is due, for a reason other than the store.
         self.failed_decisions = 0
+        self._decided_at = monotonic()
         self._monotonic = monotonic
         self._inbox = inbox
         self._pipeline = pipeline
@@ -71,13 +74,15 @@ class Feed:
         self.turned_at = self._monotonic()
         batch = self._inbox.take(BATCH_LIMIT, timeout=_IDLE_SECONDS)
         stored = not batch or self._store(batch, wait)
-        if stored and not len(self._inbox):  # else what we know is not the last that was said
-            self._decide(wait)
+        is_current = not len(self._inbox)  # else what we know is not the last that was said
+        if stored and (is_current or self._monotonic() - self._decided_at >= _DECIDE_SECONDS):
+            self._decide(wait, is_current=is_current)
 
-    def _decide(self, wait: Callable[[float], bool]) -> None:
+    def _decide(self, wait: Callable[[float], bool], *, is_current: bool) -> None:
         """Decide what is due; failures in a row are counted, since all that would be told waits for it."""
+        self._decided_at = self._monotonic()
         try:
-            self._persist(lambda: self._pipeline.decide(self._uplink()), wait)
+            self._persist(lambda: self._pipeline.decide(self._uplink(), is_current=is_current), wait)
         except Exception:
             self.failed_decisions += 1
             raise

@@ -17,11 +17,11 @@ BYTE_LIMIT: Final = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A message, when it came, and over which connection: only that one may acknowledge it."""
+    """A message, when it came, and over which connection: only that one may acknowledge it, if any has to."""
 
     message: Received
     received_at: datetime
-    connection: Connection
+    connection: Connection | None
 
 
 class Inbox:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from tocsin_consumer.database import Connection, upsert
 from tocsin_consumer.dispatch import Told
 from tocsin_consumer.incident import End, Incident, Problem, ProblemKey
-from tocsin_consumer.records import IncidentChanges, Record
+from tocsin_consumer.records import Account, IncidentChanges, Record
 from tocsin_consumer.tables import milliseconds, optional_milliseconds, optional_time_of, time_of
 from tocsin_schemas.event import EventPayload
 
@@ -41,6 +41,12 @@ _PROBLEM: Final = (
 )
 _TOLD: Final = ("incident", "receiver", "at", "revision", "occurrences")
 _IN: Final = "IN (SELECT value FROM json_each(?))"
+_CHOSEN: Final = """
+(closed_at IS NULL OR :closed) AND EXISTS (
+    SELECT 1 FROM problems WHERE incident = incidents.id
+        AND heard_at >= COALESCE(:since, heard_at) AND cluster = COALESCE(:cluster, cluster)
+)
+"""
 _OLD: Final = """
 SELECT id FROM incidents
 WHERE closed_at < :before
@@ -57,7 +63,16 @@ def live(connection: Connection) -> list[Incident]:
 
 def find(connection: Connection, ids: Collection[int]) -> list[Incident]:
     """Return the incidents with these ids, as far as there are such, in the order of their ids."""
-    return _incidents(connection, f"id {_IN}", json.dumps(list(ids)))
+    return _incidents(connection, f"id {_IN}", (json.dumps(list(ids)),))
+
+
+def chosen(
+    connection: Connection, *, closed: bool = False, since: datetime | None = None, cluster: str | None = None
+) -> list[Incident]:
+    """Return the live incidents, and if `closed` the others; those heard of since then, and in the cluster."""
+    return _incidents(
+        connection, _CHOSEN, {"closed": closed, "since": optional_milliseconds(since), "cluster": cluster}
+    )
 
 
 def next_id(connection: Connection) -> int:
@@ -81,6 +96,12 @@ def recall(connection: Connection, ids: Collection[int]) -> Record:
     for incident, receiver in rows:
         pending.setdefault(incident, set()).add(receiver)
     return Record(told, pending)
+
+
+def accounts(connection: Connection, incidents: Collection[Incident]) -> list[Account]:
+    """Return incidents with what the store knows about the telling of them."""
+    record = recall(connection, [one.id for one in incidents])
+    return [Account(one, record.told.get(one.id, {}), record.pending.get(one.id, ())) for one in incidents]
 
 
 def keep(connection: Connection, changes: IncidentChanges) -> None:
@@ -113,7 +134,9 @@ def delete_old(connection: Connection, before: datetime, *, limit: int) -> None:
     connection.execute(f"DELETE FROM incidents WHERE id {_IN}", ids)  # noqa: S608 - as above
 
 
-def _incidents(connection: Connection, condition: str, *arguments: str) -> list[Incident]:
+def _incidents(
+    connection: Connection, condition: str, arguments: Sequence[str] | Mapping[str, Any] = ()
+) -> list[Incident]:
     query = f"SELECT {', '.join(_INCIDENT)} FROM incidents WHERE {condition} ORDER BY id"  # noqa: S608 - as above
     rows = connection.execute(query, arguments).fetchall()
     problems = _problems(connection, [row[0] for row in rows])

@@ -5,7 +5,7 @@ missing equals one that is empty, and what matches both sides of a rule is not i
 What is inhibited or silenced itself inhibits all the same.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -75,6 +75,11 @@ class Inhibition:
         return f"{self.texts.get('reason')} of {self.texts.get('kind')} {self.texts.get('name')} ({self.rule})"
 
 
+def named(rules: Iterable[InhibitSettings]) -> Iterator[tuple[str, InhibitSettings]]:
+    """Yield rules with what they are called: one without a name, after its place in the list."""
+    return ((rule.name or f"inhibit[{index}]", rule) for index, rule in enumerate(rules))
+
+
 class Inhibitor:
     """Knows which problems stand that inhibit others.
 
@@ -83,7 +88,7 @@ class Inhibitor:
     """
 
     def __init__(self, rules: Sequence[InhibitSettings]) -> None:
-        self._rules = [_Rule(rule, rule.name or f"inhibit[{index}]") for index, rule in enumerate(rules)]
+        self._rules = [_Rule(rule, name) for name, rule in named(rules)]
 
     def is_source(self, texts: Texts) -> bool:
         """Tell whether what has these texts inhibits others while it stands."""

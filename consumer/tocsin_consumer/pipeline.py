@@ -6,11 +6,13 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 
 from tocsin_consumer import sequence
 from tocsin_consumer.board import Board
 from tocsin_consumer.clock import Clock, utc_now
+from tocsin_consumer.dead_letter import Kind, Search
 from tocsin_consumer.decode import Rejection, Said, decode
 from tocsin_consumer.inbox import Arrival
 from tocsin_consumer.inert import one_line
@@ -27,6 +29,7 @@ from tocsin_consumer.storm import StormRules, Storms
 from tocsin_consumer.throttle import ThrottledLog
 from tocsin_consumer.wording import event_of
 from tocsin_schemas.event import EventPayload
+from tocsin_schemas.session import Received
 
 _log = logging.getLogger(__name__)
 
@@ -153,26 +156,51 @@ class Pipeline:
         for cluster, count in missing.items():
             _log.warning("cluster %s: %d of the events that it published have not come", cluster, count)
 
-    def decide(self, uplink: Uplink | None) -> None:
-        """Tell what time alone makes worth telling; `uplink` is our connection to the broker.
+    def decide(self, uplink: Uplink | None, *, is_current: bool = True) -> None:
+        """Tell what time alone makes worth telling.
+
+        While more has come than was processed, nothing is taken for silence: that may be about to end.
+
+        Args:
+            uplink: our connection to the broker.
+            is_current: whether all that has come was processed.
 
         Raises:
             StoreError: nothing is decided yet; it may be tried again.
         """
+        if self._store.changed_elsewhere():
+            self._heed_commands()
         now = self._clock()
-        self._renew_silences(now)
-        changes, incidents = self.roster.elapse(uplink, now), IncidentChanges()
-        self.board.elapse(incidents, self._store.recall, lambda name: self.roster.heard_since(name, now), now=now)
+        changes, incidents = Changes(), IncidentChanges()
+        if is_current:
+            changes = self.roster.elapse(uplink, now)
+        heard_since = partial(self.roster.heard_since, now=now) if is_current else _never
+        self.board.elapse(incidents, self._store.recall, heard_since, now=now)
         self.storms.gather(incidents, now=now)
         self.storms.elapse(incidents, now=now)
         if changes or incidents:
             self._keep(changes, Counters(), incidents=incidents)
 
-    def _renew_silences(self, now: datetime) -> None:
-        """Take over what people have silenced, or no longer silence, in processes of their own."""
-        if self._store.changed_elsewhere():
-            self._mutes.renew(self._store.silences(now))
-            self.board.look_again()
+    def _heed_commands(self) -> None:
+        """Take over what people have done to the store in processes of their own: silences, and dead letters."""
+        self._mutes.renew(self._store.silences(self._clock()))
+        self.board.look_again()
+        self._process_again()
+        if waiting := self._store.backlog():
+            self._notify(waiting.keys())
+
+    def _process_again(self) -> None:
+        """Take messages through all stages that were not understood before.
+
+        What was said of clusters then is old, as if it were retained.
+        """
+        letters = self._store.dead_letters(Search(kind=Kind.REPLAY))
+        messages = [Received(letter.topic or "", letter.payload or b"", 0, retained=True) for letter in letters]
+        if letters:
+            self.process(
+                [Arrival(message, letter.at, None) for message, letter in zip(messages, letters, strict=True)]
+            )
+            self._store.drop(Search(ids=tuple(letter.id for letter in letters)))
 
     def expect(self, clusters: Collection[str]) -> None:
         """Watch out for `clusters`, and no longer for others that were never seen.
@@ -209,6 +237,8 @@ class Pipeline:
         now = self._clock()
         notices = [_of_notice(notice) for notice in changes.notices]
         incidents = incidents or IncidentChanges()
+        for cluster in (name for name, known in changes.presences.items() if known is None):
+            self.board.forget(incidents, cluster, now=now)
         entries = [self._sort(one, incidents, now) for one in (*fresh, *notices)]
         self._store.record(
             entries,
@@ -258,6 +288,10 @@ class Pipeline:
         for notice in notices:
             log = _log.info if notice.event.type == "Normal" else _log.warning
             log("cluster %s: %s: %s", notice.event.cluster, notice.event.reason, notice.event.msg)
+
+
+def _never(_cluster: str) -> None:
+    """Hear of no cluster."""
 
 
 def dedupe(events: Iterable[Arrived], known: Mapping[Key, int]) -> tuple[list[Fresh], int, int]:

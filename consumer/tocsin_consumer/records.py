@@ -111,6 +111,34 @@ class Record:
     pending: Mapping[int, Collection[str]]
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An incident, and what the store knows about the telling of it."""
+
+    incident: Incident
+    #: Receiver → what it was told last.
+    told: Mapping[str, Told]
+    #: The receivers for whom a notification is under way.
+    pending: Collection[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A delivery of an incident, or of the digest of a storm that it is in, and what has become of it."""
+
+    receiver: str
+    #: Why the receiver was to be told; None of a digest, which has its storm instead.
+    cause: Cause | None
+    storm: str | None
+    #: As the store has it: pending, delivered, merged or dead.
+    state: str
+    attempts: int
+    reason: str | None
+    created_at: datetime
+    due_at: datetime
+    settled_at: datetime | None
+
+
 @dataclass(slots=True)
 class IncidentChanges:
     """What is new about incidents, to be kept as a whole."""

@@ -151,7 +151,7 @@ def _lines(problems: list[Problem], told: Told | None) -> Iterator[Line]:
             kind,
             owner,
             reason,
-            _severity(problem),
+            severity_of(problem),
             tuple(sorted(problem.objects, key=lambda name: not problem.objects[name])),
             problem.has_more,
             problem.occurrences,
@@ -167,7 +167,7 @@ def _rank(problem: Problem, told: Told | None) -> tuple[bool, bool, int, int]:
     return (
         not problem.goes_on,
         not _is_news(problem, told),
-        _BY_SEVERITY[_severity(problem)],
+        _BY_SEVERITY[severity_of(problem)],
         -problem.event.last,
     )
 
@@ -176,7 +176,7 @@ def _is_news(problem: Problem, told: Told | None) -> bool:
     return told is None or problem.revision > told.revision
 
 
-def _severity(problem: Problem) -> Severity:
+def severity_of(problem: Problem) -> Severity:
     """Return how bad it is; that nothing more is heard of it does not say that all is well."""
     if problem.goes_on:
         return severity(problem.event)

@@ -139,9 +139,10 @@ class Roster:
     def heard_since(self, cluster: str, now: datetime) -> datetime | None:
         """Return since when we would hear of `cluster` what there is to hear; None if we do not."""
         known = self._presences.get(cluster)
-        if self._uplink is None or known is None or known.link != Link.ONLINE:
+        if self._uplink is None or (known is not None and known.link != Link.ONLINE):
             return None
-        return max(known.since, now - timedelta(seconds=self._monotonic() - self._uplink.since))
+        connected_at = now - timedelta(seconds=self._monotonic() - self._uplink.since)
+        return connected_at if known is None else max(known.since, connected_at)
 
     def states(self) -> dict[str, int]:
         """Return how many clusters are in which state."""

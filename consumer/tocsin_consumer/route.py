@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 
 from tocsin_consumer.dispatch import Timing
 from tocsin_consumer.match import MatchSettings, Texts, match_of, match_texts
@@ -43,6 +44,28 @@ class Decision:
         return tuple(name for node in self.taken for name in node.single)
 
 
+class Verdict(StrEnum):
+    """What a node of the tree does with an event that it is asked about."""
+
+    #: Its match does not hold.
+    REFUSES = "refuses"
+    #: One of its patterns for what it drops holds.
+    DROPS = "drops"
+    #: A node below it has taken the event.
+    PASSES_ON = "passes on"
+    TAKES = "takes"
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A node that is asked about an event, and what it does with it."""
+
+    route: "Route"
+    verdict: Verdict
+    #: Which of its patterns for what it drops holds.
+    drop: int | None = None
+
+
 class Route:
     """A node of the routing tree.
 
@@ -65,6 +88,8 @@ class Route:
         above: "Route | None" = None,
         position: int = 0,
     ) -> None:
+        self.settings = settings
+        self.above = above
         self.name: str = f"{above.name}.routes[{position}]" if above else "route"
         self.key: str = _key(settings, above)
         self.receivers: tuple[str, ...] = (
@@ -79,21 +104,25 @@ class Route:
         self._single = frozenset(single)
         #: Receivers that are told of incidents.
         self.grouped = tuple(name for name in self.receivers if name not in self._single)
-        self._children = [
+        self.children = [
             Route(child, single=single, above=self, position=index) for index, child in enumerate(settings.routes)
         ]
 
     def decide(self, event: EventPayload) -> Decision:
         """Return where `event` goes."""
-        return Decision(tuple(self._told_once(self._take(match_texts(event)))))
+        return Decision(tuple(self._told_once(self.walk(match_texts(event)))))
 
-    def _told_once(self, nodes: Iterable[tuple["Route", tuple[str, ...]]]) -> Iterator[Taken]:
+    def _told_once(self, visits: Iterable[Visit]) -> Iterator[Taken]:
+        """Yield the nodes at which the walk ends; one that drops tells nobody."""
         known: set[str] = set()
-        for node, receivers in nodes:
+        for visit in visits:
+            if visit.verdict not in (Verdict.TAKES, Verdict.DROPS):
+                continue
+            receivers = visit.route.receivers if visit.verdict == Verdict.TAKES else ()
             news = [name for name in receivers if name not in known]
             known.update(news)
             yield Taken(
-                node,
+                visit.route,
                 tuple(name for name in news if name not in self._single),
                 tuple(name for name in news if name in self._single),
             )
@@ -101,35 +130,37 @@ class Route:
     def nodes(self) -> Iterator["Route"]:
         """Yield every node, each before those below it."""
         yield self
-        for child in self._children:
+        for child in self.children:
             yield from child.nodes()
 
     def shadowed(self) -> Iterator[tuple["Route", "Route"]]:
         """Yield each child that is never asked, with the one before it that takes every event."""
         taker = None
-        for child in self._children:
+        for child in self.children:
             if taker is not None:
                 yield child, taker
             elif child.match == MatchSettings() and not child.goes_on:
                 taker = child
 
-    def _take(self, texts: Texts) -> Iterator[tuple["Route", tuple[str, ...]]]:
-        """Yield the nodes that take an event which matches this one, and whom they tell."""
-        if any(drop(texts) for drop in self._drops):
-            yield self, ()
+    def walk(self, texts: Texts) -> Iterator[Visit]:
+        """Yield this node, whose match holds, and every node below it that is asked, each before its own."""
+        drop = next((index for index, drops in enumerate(self._drops) if drops(texts)), None)
+        if drop is not None:
+            yield Visit(self, Verdict.DROPS, drop)
             return
-        children = list(self._matching_children(texts))
-        if not children:
-            yield self, self.receivers
-        for child in children:
-            yield from child._take(texts)  # noqa: SLF001 - a node of the same tree
+        below = list(self._walk_below(texts))
+        is_taken = any(visit.verdict != Verdict.REFUSES for visit in below)
+        yield Visit(self, Verdict.PASSES_ON if is_taken else Verdict.TAKES)
+        yield from below
 
-    def _matching_children(self, texts: Texts) -> Iterator["Route"]:
-        for child in self._children:
-            if child.matches(texts):
-                yield child
-                if not child.goes_on:
-                    return
+    def _walk_below(self, texts: Texts) -> Iterator[Visit]:
+        for child in self.children:
+            if not child.matches(texts):
+                yield Visit(child, Verdict.REFUSES)
+                continue
+            yield from child.walk(texts)
+            if not child.goes_on:
+                return
 
 
 def _group_by(settings: RouteSettings, above: Route | None) -> tuple[str, ...]:

@@ -172,7 +172,7 @@ class Consumer:
         )
 
     def _wake_workers(self, names: Collection[str]) -> None:
-        for name in names:
+        for name in self._workers.keys() & names:
             self._workers[name].wake()
 
     def _acknowledge(self, arrivals: Sequence[Arrival]) -> None:

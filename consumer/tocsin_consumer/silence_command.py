@@ -11,18 +11,26 @@ from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 import click
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from tocsin_consumer import silence_text
 from tocsin_consumer.clock import utc_now
-from tocsin_consumer.command import FAILED, complain, config_option, consumer_errors, load, open_store
+from tocsin_consumer.command import (
+    FAILED,
+    complain,
+    config_option,
+    consumer_errors,
+    duration_of,
+    from_cluster,
+    load,
+    open_store,
+)
 from tocsin_consumer.errors import StoreError
 from tocsin_consumer.event_file import find_event
 from tocsin_consumer.match import MatchSettings, match_of, match_texts, match_words
 from tocsin_consumer.silence import Silence, Silences, Wish
 from tocsin_consumer.silence_text import time_text, until_text
 from tocsin_consumer.window import Recurrence
-from tocsin_schemas.configuration import ClusterField, Duration
 from tocsin_schemas.event import EventPayload
 
 if TYPE_CHECKING:
@@ -141,7 +149,7 @@ def check(config: Path, event: str, at: str | None, cluster: str | None) -> None
     settings, now = load(config), utc_now()
     moment = _time(at, "--at", settings.time_zone) if at else now
     with consumer_errors():
-        said = _from(cluster, find_event(event).event)
+        said = from_cluster(cluster, find_event(event).event)
     with open_store(settings) as store:
         silences = Silences(store.silences(min(moment, now)), settings.recurring_silences)
     texts = match_texts(said)
@@ -179,7 +187,7 @@ def _end(
     if (until is None) == (length is None):
         raise click.UsageError("say when it ends: with --for or with --until")
     if until is None:
-        return starts_at + _duration(str(length))
+        return starts_at + duration_of(str(length), "--for")
     ends_at = _time(until, "--until", time_zone)
     if ends_at <= now:
         told = time_text(ends_at, time_zone), time_text(now, time_zone)
@@ -190,31 +198,11 @@ def _end(
     return ends_at
 
 
-def _duration(text: str) -> timedelta:
-    try:
-        length: timedelta = TypeAdapter(Duration).validate_python(text)
-    except ValidationError as error:
-        message = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise click.BadParameter(message, param_hint="--for") from error
-    if not timedelta() < length < 3650 * _DAY:
-        raise click.BadParameter(f"expected up to some years, found {text}", param_hint="--for")
-    return length
-
-
 def _time(text: str, option: str, time_zone: ZoneInfo) -> datetime:
     try:
         return silence_text.parse_time(text, time_zone)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint=option) from error
-
-
-def _from(cluster: str | None, event: EventPayload) -> EventPayload:
-    if cluster is None:
-        return event
-    try:
-        return event.model_copy(update={"cluster": TypeAdapter(ClusterField).validate_python(cluster)})
-    except ValidationError as error:
-        raise click.BadParameter(error.errors()[0]["msg"], param_hint="--cluster") from error
 
 
 def _count(store: "Store", match: MatchSettings, now: datetime) -> tuple[int, int]:

@@ -16,10 +16,12 @@ from tocsin_consumer import (
     tables,
 )
 from tocsin_consumer.database import Database
+from tocsin_consumer.dead_letter import DeadLetter, Search
 from tocsin_consumer.incident import Incident
 from tocsin_consumer.losses import Loss
 from tocsin_consumer.presence import Presence
 from tocsin_consumer.records import (
+    Account,
     Backlog,
     DeadPayload,
     Delivery,
@@ -29,6 +31,7 @@ from tocsin_consumer.records import (
     Outcome,
     Record,
     Storm,
+    Tried,
 )
 from tocsin_consumer.sequence import Position
 from tocsin_consumer.silence import Silence, Wish
@@ -100,6 +103,20 @@ class Store:
         with self._database.transaction() as connection:
             return incident_rows.live(connection)
 
+    def accounts(
+        self, *, closed: bool = False, since: datetime | None = None, cluster: str | None = None
+    ) -> list[Account]:
+        """Return the live incidents, and if `closed` the others; those heard of since then, and in the cluster."""
+        with self._database.transaction() as connection:
+            found = incident_rows.chosen(connection, closed=closed, since=since, cluster=cluster)
+            return incident_rows.accounts(connection, found)
+
+    def account(self, incident: int) -> tuple[Account, list[Tried]] | None:
+        """Return an incident and its deliveries, oldest first; None if there is none with this id."""
+        with self._database.transaction() as connection:
+            found = incident_rows.accounts(connection, incident_rows.find(connection, [incident]))
+            return (found[0], delivery_rows.of_incident(connection, incident)) if found else None
+
     def live_storms(self) -> list[Storm]:
         """Return the storms that go on."""
         with self._database.transaction() as connection:
@@ -169,6 +186,21 @@ class Store:
         """Give up what is pending for any receiver but these, and return how many that were."""
         with self._database.transaction() as connection:
             return delivery_rows.bury_all_but(connection, receivers, reason, now=now)
+
+    def dead_letters(self, search: Search, *, limit: int = 1000) -> list[DeadLetter]:
+        """Return the newest dead letters that are wanted, oldest first."""
+        with self._database.transaction() as connection:
+            return dead_letter_rows.find(connection, search, limit=limit)
+
+    def drop(self, search: Search) -> int:
+        """Forget the dead letters that are wanted, and return how many."""
+        with self._database.transaction() as connection:
+            return dead_letter_rows.delete(connection, search)
+
+    def replay(self, ids: Collection[int], now: datetime) -> int:
+        """Let dead letters be tried again by the consumer that is at work, or by the next; return how many."""
+        with self._database.transaction() as connection:
+            return dead_letter_rows.mark(connection, ids) + dead_letter_rows.revive(connection, ids, now)
 
     def changed_elsewhere(self) -> bool:
         """Tell whether another process may have changed something since this was asked last."""

@@ -120,13 +120,17 @@ class View:
         event = notification.event
         report = _report(notification)
         lines = _lines(report, time_zone, language)
+        tops: tuple[tuple[str, str], ...] = ()
+        if isinstance(notification.report, Digest):
+            tops = digest.rows(notification.report, language)
+            message = f"{lines[0].message}\n{digest.paragraph(notification.report, language)}"
+            lines = (replace(lines[0], message=message),)
         told_at = report.told_at and report.told_at.astimezone(time_zone)
         namespace, name, field = (inert(text or "") for text in (event.ns, event.name, event.field))
         first_at, last_at = (local_time(at, time_zone) for at in (report.began_at, report.last_at))
         level, status = _severity(lines), _status(lines)
         said = said_of(report, lines, since=first_at, told_at=told_at, language=language)
         notice = words_of(report.lines[0], time_zone, language) if len(lines) == 1 else None
-        tops = digest.rows(notification.report, language) if isinstance(notification.report, Digest) else ()
         hint = hint_of(event, hints, language) if _wants_hint(lines) else None
         view = cls(
             cluster=event.cluster,

@@ -5,9 +5,13 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from tests.chaos.incident_ledger import Telling
 from tests.chaos.ledger import Delivery, State
+from tests.fakes.faults import Request
 from tests.stage.site import Site, is_of_kubernetes
 
+#: Where at the webhook incidents are told.
+PAGER = "/pager"
 #: A card's title, from which to tell what it is about.
 TITLE = '{"kind": "{{ kind }}", "uid": "{{ uid }}", "count": {{ count }}}'
 
@@ -25,9 +29,21 @@ class Arrivals:
         self._noticed.append((time.time(), path.read_bytes().count(b"\n") if path.exists() else 0))
 
     def deliveries(self) -> dict[str, list[Delivery]]:
-        """Return all, by receiver and in order."""
+        """Return all of single events, by receiver and in order."""
         self.observe()
         return {"record": self._recorded(), "hook": self._hooked(), "group": self._shown()}
+
+    def tellings(self) -> list[Telling]:
+        """Return what was told of incidents, in order."""
+        requests = [request for request in self._site.webhook.requests if request.path == PAGER]
+        return [_telling(request) for request in requests if is_of_kubernetes(request.json())]
+
+    def known(self) -> dict[str, dict[str, int]]:
+        """Return what the consumer knows: group → object → its occurrences."""
+        found: dict[str, dict[str, int]] = {}
+        for event in filter(is_of_kubernetes, self._site.recorded()):
+            found.setdefault(event["reason"], {})[event["name"]] = event["count"]
+        return found
 
     def _recorded(self) -> list[Delivery]:
         events = self._site.recorded()[: self._noticed[-1][1]]
@@ -41,7 +57,8 @@ class Arrivals:
         return next(at for at, lines in self._noticed if lines > line)
 
     def _hooked(self) -> list[Delivery]:
-        bodies = [(json.loads(request.body), request.arrived_at) for request in self._site.webhook.requests]
+        requests = [request for request in self._site.webhook.requests if request.path != PAGER]
+        bodies = [(json.loads(request.body), request.arrived_at) for request in requests]
         return [_delivery(body, at.timestamp()) for body, at in bodies if is_of_kubernetes(body)]
 
     def _shown(self) -> list[Delivery]:
@@ -51,3 +68,16 @@ class Arrivals:
 
 def _delivery(event: Mapping[str, Any], at: float) -> Delivery:
     return Delivery(State(event["uid"], event["count"]), at)
+
+
+def _telling(request: Request) -> Telling:
+    incident = request.json()["incident"]
+    return Telling(
+        incident=incident["id"],
+        group=incident["group"]["reason"],
+        at=request.arrived_at.timestamp(),
+        count=incident["count"],
+        new_count=incident["new_count"],
+        lines=tuple(line["count"] for line in incident["lines"]),
+        names=frozenset(name for line in incident["lines"] for name in line["objects"]),
+    )

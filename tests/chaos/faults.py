@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from signal import SIGCONT, SIGSTOP
@@ -18,7 +18,9 @@ from tests.stage.process import Process
 from tests.stage.site import Site
 
 #: Who gets what the consumer delivers.
-RECEIVERS: Final = ("record", "hook", "group")
+RECEIVERS: Final = ("record", "hook", "group", "pager")
+#: Those whose requests the webhook takes.
+HOOKED: Final = ("hook", "pager")
 #: A delivery is noted 0.1 s after it was made, and behind the next one, which may take a second to fail.
 _UNNOTED_SECONDS: Final = 0.1 + 1.0 + 0.5
 _FLAP_SECONDS: Final = 0.3
@@ -209,9 +211,9 @@ def _api(fault: Callable[[], apiserver_faults.Fault], *, compacts: bool = False)
 
 
 @contextmanager
-def _receiver_down(receiver: str, fake: Callable[[Site], HttpFake], scene: Scene) -> Iterator[None]:
+def _receiver_down(receivers: Iterable[str], fake: Callable[[Site], HttpFake], scene: Scene) -> Iterator[None]:
     with fake(scene.site).refusing_connections():
-        scene.excuse(receiver, before_seconds=0.2)
+        scene.excuse(*receivers, before_seconds=0.2)
         yield
 
 
@@ -275,7 +277,7 @@ FAULTS: Final[dict[str, dict[str, Context]]] = {
         "503": _api(partial(apiserver_faults.AnswerNext, 503, times=1000)),
     },
     "hook": {
-        "down": partial(_receiver_down, "hook", _hook),
+        "down": partial(_receiver_down, HOOKED, _hook),
         "hanging": _receiver(_hook, faults.hang),
         "closing": _receiver(_hook, faults.close),
         "garbage": _receiver(_hook, partial(faults.body, b"<html>Bad gateway", status=502)),
@@ -283,7 +285,7 @@ FAULTS: Final[dict[str, dict[str, Context]]] = {
         "500": _receiver(_hook, partial(faults.http_error, 500)),
     },
     "group": {
-        "down": partial(_receiver_down, "group", _group),
+        "down": partial(_receiver_down, ("group",), _group),
         "hanging": _receiver(_group, faults.hang),
         "garbage": _receiver(_group, partial(faults.body, b"<html>It works")),
         "429": _receiver(_group, partial(feishu.gateway_limited, 1)),

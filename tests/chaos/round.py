@@ -3,6 +3,7 @@
 import re
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -11,9 +12,10 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from tests.chaos.arrivals import TITLE, Arrivals
+from tests.chaos.arrivals import PAGER, TITLE, Arrivals
 from tests.chaos.chronicle import Chronicle
 from tests.chaos.faults import FAULTS, RECEIVERS, Scene
+from tests.chaos.incident_ledger import IncidentLedger
 from tests.chaos.ledger import Balance, Ledger, State, Told, Violation
 from tests.chaos.schedule import Fault, Plan
 from tests.chaos.story import Kind, Step
@@ -29,6 +31,8 @@ SETTLE_SECONDS: Final = 90.0
 _WINDOW: Final = 16
 #: An outbox that is much too small.
 _STORM_MESSAGES: Final = 8
+#: Between two notifications of one incident.
+_GROUP_INTERVAL_SECONDS: Final = 1
 _GAP: Final = re.compile(r"(\d+) of the events that it published have not come")
 
 Moment: TypeAlias = tuple[float, Callable[[], object]]
@@ -107,6 +111,7 @@ class Round:
             self._site.waiting() == 0
             and not self._site.pending()
             and not self._ledger(self._told()).balance().violations
+            and not any(self._incident_ledger().violations())
         )
 
     def close(self) -> Balance:
@@ -114,7 +119,8 @@ class Round:
         wrong = [*self._stop(self._site.producer), *self._stop(self._site.consumer), *self._failures()]
         status = self._site.status()
         balance = self._ledger(self._told(lost=status.get("lost", 0))).balance()
-        return Balance((*balance.violations, *wrong), balance.totals)
+        totals = balance.totals + Counter({"told of incidents": len(self._arrivals.tellings())})
+        return Balance((*balance.violations, *self._incident_ledger().violations(), *wrong), totals)
 
     def _stop(self, process: Process) -> Iterator[Violation]:
         try:
@@ -135,6 +141,14 @@ class Round:
 
     def _ledger(self, told: Told) -> Ledger:
         return Ledger(self._chronicle.expectations(), self._arrivals.deliveries(), told, self._scene.windows)
+
+    def _incident_ledger(self) -> IncidentLedger:
+        return IncidentLedger(
+            self._arrivals.known(),
+            self._arrivals.tellings(),
+            _GROUP_INTERVAL_SECONDS,
+            [window for window in self._scene.windows if window.receiver == "pager"],
+        )
 
     def _told(self, *, lost: int | None = None) -> Told:
         if lost is None:
@@ -168,6 +182,13 @@ class Round:
         self._site.configure_consumer(
             broker=broker.access(accounts["ops"], port=self._site.downlink.port) | hasty,
             receivers=self._receivers(),
+            route={
+                "receivers": ["record", "hook", "pager"],
+                "routes": [{"match": {"severity": "critical"}, "receivers": list(RECEIVERS)}],
+                "group_wait": "1s",
+                "group_interval": f"{_GROUP_INTERVAL_SECONDS}s",
+            },
+            storm={"cluster": None, "fleet": None},
         )
 
     def _receivers(self) -> list[dict[str, Any]]:
@@ -175,6 +196,7 @@ class Round:
         group = {"url_file": str(folder / "feishu-url"), "secret_file": str(folder / "feishu-secret")}
         return [
             {"name": "record", "file": {"path": str(folder / "events.ndjson")}},
-            {"name": "hook", "webhook": {"url": self._site.webhook.url, "timeout": "1s"}},
-            {"name": "group", "feishu": group | {"title": TITLE, "timeout": "1s"}},
+            {"name": "hook", "grouped": False, "webhook": {"url": self._site.webhook.url, "timeout": "1s"}},
+            {"name": "group", "grouped": False, "feishu": group | {"title": TITLE, "timeout": "1s"}},
+            {"name": "pager", "webhook": {"url": f"{self._site.webhook.base_url}{PAGER}", "timeout": "1s"}},
         ]

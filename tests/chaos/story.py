@@ -48,13 +48,18 @@ class Step:
         """Whether the Event goes."""
         return self.count == 0
 
+    @property
+    def object(self) -> str:
+        """The name of the involved object, which is nobody's replica."""
+        return f"{self.uid}-{self.kind.value}"
+
     def event(self, moment: str) -> dict[str, Any]:
         """Return the Event as the API server has it; `moment` is its last time, as RFC 3339."""
         fields = _FIELDS[self.kind]
         return {
             **fields,
             "metadata": {"name": self.uid, "namespace": "default", "uid": self.uid, "creationTimestamp": moment},
-            "involvedObject": {**fields["involvedObject"], "name": self.uid},
+            "involvedObject": {**fields["involvedObject"], "name": self.object},
             "message": f"{self.kind.value} {self.uid} has occurred {self.count} times",
             "source": {"component": "kubelet", "host": "pi-3"},
             "firstTimestamp": moment,

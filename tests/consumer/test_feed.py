@@ -21,6 +21,7 @@ class FakePipeline:
         self.stored: list[bytes] = []
         self.rejected: list[tuple[bytes, str]] = []
         self.batches: list[int] = []
+        self.current: list[bool] = []
         self.decided: list[Uplink | None] = []
         self.store_failures = 0
         self.cannot_decide = False
@@ -34,7 +35,8 @@ class FakePipeline:
             raise OverflowError("too large")
         self.stored += payloads
 
-    def decide(self, uplink: Uplink | None) -> None:
+    def decide(self, uplink: Uplink | None, *, is_current: bool) -> None:
+        self.current.append(is_current)
         self._fail_if_told()
         if self.cannot_decide:
             raise OverflowError("too large")
@@ -58,12 +60,14 @@ class Sut:
         self.waits: list[float] = []
         self.stopping = False
         self.uplink: Uplink | None = None
+        self.seconds = 0.0
         self.feed = Feed(
             self.inbox,
             cast("Pipeline", self.pipeline),
             uplink=lambda: self.uplink,
             acknowledge=lambda batch: self.acknowledged.extend(one.message.payload for one in batch),
             backoff=float,
+            monotonic=lambda: self.seconds,
         )
 
     def put(self, *payloads: bytes) -> None:
@@ -163,6 +167,15 @@ def test_what_time_makes_worth_telling_is_decided_at_every_turn_once_all_that_ca
     sut.step()
     sut.step()
     assert sut.pipeline.decided == [sut.uplink, sut.uplink]
+
+
+def test_however_much_comes_it_is_decided_every_second_with_the_word_that_more_has_come() -> None:
+    sut = Sut()
+    for _ in range(3):
+        sut.put(*[b"x"] * (BATCH_LIMIT + 1))
+        sut.seconds += 0.6
+        sut.step()
+    assert sut.pipeline.current == [False]
 
 
 def test_a_decision_waits_for_the_store_as_well() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.consumer.desk import UPLINK, Desk
+from tests.consumer.messages import forgotten
 from tocsin_consumer.dispatch import Cause
 from tocsin_consumer.incident import OBJECT_LIMIT, PROBLEM_LIMIT, End, State
 from tocsin_consumer.inhibit import DEFAULT_RULES
@@ -142,6 +143,14 @@ def test_nothing_becomes_quiet_while_its_cluster_is_away(desk: Desk) -> None:
     desk.pass_(59 * MINUTE, step=10 * SECOND)
     assert desk.pipeline.board.states()["open"] == 1
     desk.pass_(30 * MINUTE, step=10 * SECOND)
+    assert desk.store.live_incidents() == []
+
+
+def test_a_cluster_that_is_retired_is_not_told_to_be_offline_for_ever(desk: Desk) -> None:
+    desk.state("offline")
+    assert [report.event.reason for report in desk.pass_(20 * MINUTE)] == ["ClusterOffline"]
+    desk.pipeline.process([forgotten()])
+    assert desk.pass_(9 * HOUR, step=10 * SECOND) == []
     assert desk.store.live_incidents() == []
 
 

@@ -132,7 +132,7 @@ _matches = st.fixed_dictionaries(
     {}, optional={"kind": st.sampled_from(["Pod", "Node"]), "type": st.just("Warning")}
 )
 _receivers = st.lists(st.sampled_from("abc"), unique=True, max_size=3)
-_trees = st.recursive(
+trees = st.recursive(
     st.fixed_dictionaries(
         {"match": _matches}, optional={"receivers": _receivers, "continue": st.booleans(), "drop": st.just([{}])}
     ),
@@ -143,7 +143,7 @@ _trees = st.recursive(
 )
 
 
-@given(st.lists(_trees, max_size=4), st.sampled_from(["Pod", "Node", "Job"]))
+@given(st.lists(trees, max_size=4), st.sampled_from(["Pod", "Node", "Job"]))
 def test_in_any_tree_some_node_takes_the_event_and_each_receiver_gets_it_at_most_once(
     routes: list[dict[str, Any]], kind: str
 ) -> None:

@@ -68,7 +68,7 @@ class Demo:
     def _settle(self) -> None:
         """Wait for what is still on its way."""
         deadline = time.monotonic() + SETTLE_SECONDS
-        while self.missing() and time.monotonic() < deadline:
+        while (self.missing() or self._parts.untold()) and time.monotonic() < deadline:
             self._look()
 
     def missing(self) -> int:

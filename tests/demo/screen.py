@@ -1,5 +1,6 @@
 """What the demo shows: cards as the group would see them, a line that says how it stands, a summary."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
@@ -16,6 +17,8 @@ from tests.fakes.feishu import Message
 #: Header template of a card → colour of a terminal.
 _COLOURS = {"red": "red", "orange": "dark_orange", "green": "green", "blue": "blue", "carmine": "red"}
 _CARD_WIDTH = 78
+#: What Feishu draws as a label.
+_TAGS = re.compile(r"</?text_tag[^>]*>")
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def _lines(element: dict[str, Any]) -> Iterator[Text]:
 
 def _text(element: dict[str, Any]) -> str:
     text = element.get("text") or element
-    return str(text.get("content", ""))
+    return _TAGS.sub("", str(text.get("content", "")))
 
 
 def status_line(standing: Standing) -> Text:

@@ -21,7 +21,9 @@ def test_the_demo_shows_cards_loses_nothing_and_says_which_broker_it_runs(
     command = [sys.executable, "-m", "tests.demo", *arguments]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True).stdout
     assert shown.startswith(f"broker: {broker}")
-    assert "NodeNotReady · pi-1" in shown
+    assert "NodeNotReady · pi-1 recovered" in shown
+    assert re.search(r"BackOff · \d objects in factory", shown)
+    assert 0 < shown.index("Cluster offline") < shown.index("Cluster back online")
     assert re.search(r"losses +0\b", shown)
     assert int(re.findall(r"cards in the Feishu group +(\d+)", shown)[0]) == shown.count("╭─")
 

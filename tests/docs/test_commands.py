@@ -21,7 +21,7 @@ from tests.stage.site import CLUSTER, FEISHU_SECRET, Site
 from tests.waiting import until
 
 #: Those whose commands have tests of their own, beside what they are about.
-ELSEWHERE = {"broker.md", "k3s.md", "k3s.zh-CN.md", "images.md", "silences.md"}
+ELSEWHERE = {"broker.md", "k3s.md", "k3s.zh-CN.md", "images.md", "silences.md", "tuning.md"}
 DOCUMENTS = [path for path in sorted((ROOT / "docs").glob("**/*.md")) if path.name not in ELSEWHERE]
 #: Commands that go on until they are stopped.
 ENDLESS = {"run", "tail"}

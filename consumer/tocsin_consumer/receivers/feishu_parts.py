@@ -19,7 +19,7 @@ COLOURS: Final = {
     "quiet": "grey",
 }
 #: Code in which nothing is markup.
-_CODE: Final = re.compile(r"[\w @%+=:,./'{}|*\[\]-]+", re.ASCII)
+_CODE: Final = re.compile(r"[A-Za-z0-9 @%+=:,./'{}|-]+")
 
 
 @dataclass(frozen=True, slots=True)

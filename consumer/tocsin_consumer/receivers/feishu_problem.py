@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tocsin_consumer.labels import duration
-from tocsin_consumer.receivers.feishu_parts import COLOURS, Component, Layout, figures, small, text
+from tocsin_consumer.receivers.feishu_parts import COLOURS, Component, Layout, figures, row, small, text
 from tocsin_consumer.view import View
 
 _TIME: Final = "%Y-%m-%d %H:%M:%S"
@@ -49,7 +49,11 @@ def times(view: View) -> list[tuple[str, str]]:
 
 
 def _body(view: View) -> Iterator[Component]:
-    yield figures(list(view.rows) or times(view))
+    rows = list(view.rows) or times(view)
+    yield figures([(label, value) for label, value in rows if "\n" not in value])
+    for label, value in rows:
+        if "\n" in value:
+            yield row([small(label), text(value)], [])
     for said in (view.changes, view.message if view.remark is None else view.remark):
         if said.strip():
             yield text(said)

@@ -1,0 +1,248 @@
+"""How incidents are told in lines, and as objects of JSON. Pure; what clusters wrote acts on no terminal."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from tocsin_consumer.clock import local_time
+from tocsin_consumer.dispatch import Told
+from tocsin_consumer.incident import Incident, Problem
+from tocsin_consumer.inert import one_line, shortened
+from tocsin_consumer.records import Account, Tried
+from tocsin_consumer.report import severity_of
+from tocsin_consumer.severity import Severity
+from tocsin_consumer.silence_text import time_text
+
+#: Names that a line tells one by one, and characters of what clusters wrote.
+_NAME_LIMIT: Final = 3
+_TEXT_LIMIT: Final = 200
+_UTC: Final = ZoneInfo("UTC")
+_RANKS: Final = {level: rank for rank, level in enumerate(Severity)}
+
+
+def incident_line(account: Account, time_zone: ZoneInfo) -> str:
+    """Return the line of an incident in a list."""
+    incident = account.incident
+    parts = (
+        f"{incident.id:<6} {_state(incident):<9} since {time_text(incident.opened_at, time_zone)}",
+        f"{worst(incident):<9} {what(incident)}",
+        f"{_counted(_objects(incident), 'object')}, {_counted(incident.occurrences, 'occurrence')}",
+        _told_of_all(account, time_zone),
+        *_muted(incident),
+    )
+    return one_line("  ".join(parts))
+
+
+def detail_lines(
+    account: Account, tries: Sequence[Tried], *, route: str | None, now: datetime, time_zone: ZoneInfo
+) -> Iterator[str]:
+    """Yield all there is to say of an incident; `route` is the name of the node that it belongs to, if any."""
+    return map(one_line, _detail_lines(account, tries, route, now=now, time_zone=time_zone))
+
+
+def _detail_lines(
+    account: Account, tries: Sequence[Tried], route: str | None, *, now: datetime, time_zone: ZoneInfo
+) -> Iterator[str]:
+    incident = account.incident
+    yield f"incident    {incident.id}: {what(incident)}"
+    yield f"state       {_state(incident)} since {time_text(incident.opened_at, time_zone)}, {worst(incident)}"
+    yield f"next        {_next(incident, now, time_zone)}"
+    group = " ".join(f"{name}={value}" for name, value in incident.group)
+    yield f"group       {group or 'all events of the route'}"
+    yield f"route       {route or 'not in the configuration any more'}"
+    yield f"occurrences {incident.occurrences}" + (
+        f", of which {incident.beyond} of problems that are not told apart" if incident.beyond else ""
+    )
+    for problem in _by_severity(incident):
+        yield from _problem_lines(problem, time_zone)
+    for receiver in _receivers(account):
+        yield f"receiver    {receiver}: {_told(account, receiver, time_zone)}"
+    if not _receivers(account):
+        yield "receiver    none: it only inhibits others"
+    for one in tries:
+        yield f"delivery    {_tried(one, time_zone)}"
+
+
+def what(incident: Incident) -> str:
+    """Return what an incident is about: `edge-1: BackOff of Pod shop/api-0`, or `… of 12 objects`."""
+    problems = _by_severity(incident)
+    clusters = _some([problem.key.cluster for problem in problems])
+    reasons = _some([problem.key.reason for problem in problems])
+    owners = list(dict.fromkeys(_owner(problem) for problem in problems))
+    return f"{clusters}: {reasons} of {owners[0] if len(owners) == 1 else _counted(_objects(incident), 'object')}"
+
+
+def worst(incident: Incident) -> Severity:
+    """Return the worst severity of all that is part of it."""
+    return min(map(severity_of, incident.problems.values()), key=_RANKS.__getitem__, default=Severity.INFO)
+
+
+def incident_object(account: Account) -> dict[str, Any]:
+    """Return an incident as an object of JSON."""
+    incident = account.incident
+    return {
+        "id": incident.id,
+        "state": _state(incident),
+        "since": incident.opened_at.isoformat(),
+        "closed_at": _iso(incident.closed_at),
+        "due_at": _iso(incident.due_at),
+        "severity": worst(incident).value,
+        "group": dict(incident.group),
+        "occurrences": incident.occurrences,
+        "beyond": incident.beyond,
+        "lines": [_problem_object(problem) for problem in _by_severity(incident)],
+        "receivers": [_receiver_object(account, receiver) for receiver in _receivers(account)],
+    }
+
+
+def detail_object(account: Account, tries: Iterable[Tried], *, route: str | None) -> dict[str, Any]:
+    """Return all there is to say of an incident as an object of JSON."""
+    return incident_object(account) | {"route": route, "deliveries": [_tried_object(one) for one in tries]}
+
+
+def _state(incident: Incident) -> str:
+    return "closed" if incident.closed_at else incident.state.value
+
+
+def _next(incident: Incident, now: datetime, time_zone: ZoneInfo) -> str:
+    if incident.closed_at is not None:
+        return f"nothing: closed {time_text(incident.closed_at, time_zone)}"
+    if incident.due_at is None:
+        return "nothing until something is heard"
+    return f"looked at {time_text(max(incident.due_at, now), time_zone)}, or when something is heard"
+
+
+def _problem_lines(problem: Problem, time_zone: ZoneInfo) -> Iterator[str]:
+    began, last = (_of_epoch(seconds, time_zone) for seconds in (problem.began_at, problem.event.last))
+    state = "goes on" if problem.end is None else problem.end.value
+    muted = f", muted by {problem.muted_by}" if problem.muted_by else ""
+    told = "" if problem.is_told else ", not told yet"
+    yield f"line        {severity_of(problem)}: {problem.key.reason} of {_owner(problem)}, {state}{muted}{told}"
+    yield f"            {_counted(problem.occurrences, 'occurrence')}, {began} to {last}"
+    yield f"            objects: {_object_names(problem)}"
+    yield f"            {shortened(one_line(problem.event.msg), _TEXT_LIMIT)}"
+
+
+def _object_names(problem: Problem) -> str:
+    names = [name if goes_on else f"{name} (over)" for name, goes_on in problem.objects.items()]
+    return ", ".join([*names, *(["and more"] if problem.has_more else [])])
+
+
+def _told_of_all(account: Account, time_zone: ZoneInfo) -> str:
+    receivers = _receivers(account)
+    if not receivers:
+        return "nobody is told"
+    return "; ".join(f"{name} {_told(account, name, time_zone)}" for name in receivers)
+
+
+def _told(account: Account, receiver: str, time_zone: ZoneInfo) -> str:
+    told = account.told.get(receiver)
+    waits = "; one is pending" if receiver in account.pending else ""
+    if told is None:
+        return f"not told{waits}"
+    return f"told {time_text(told.at, time_zone)}{_unknown(account.incident, told)}{waits}"
+
+
+def _unknown(incident: Incident, told: Told) -> str:
+    """Return what has come since a receiver was told."""
+    news = sum(problem.revision > told.revision for problem in incident.problems.values())
+    since = max(0, incident.occurrences - told.occurrences)
+    parts = [f"{news} of news"] * bool(news) + [_counted(since, "occurrence")] * bool(since)
+    return f" ({' and '.join(parts)} since)" if parts else ""
+
+
+def _receivers(account: Account) -> list[str]:
+    """Return whom it concerns, and who was told of it although it no longer does."""
+    return list(dict.fromkeys((*account.incident.receivers, *account.told, *sorted(account.pending))))
+
+
+def _muted(incident: Incident) -> Iterator[str]:
+    muting = [problem.muted_by for problem in incident.problems.values() if problem.goes_on and problem.muted_by]
+    if muting:
+        going_on = sum(problem.goes_on for problem in incident.problems.values())
+        yield f"{len(muting)} of {going_on} muted by {_some(muting)}"
+
+
+def _tried(one: Tried, time_zone: ZoneInfo) -> str:
+    reason = f": {shortened(one_line(one.reason), _TEXT_LIMIT)}" if one.reason else ""
+    why = one.cause or f"digest {one.storm}"
+    if one.state == "pending":
+        became = f"pending, due {time_text(one.due_at, time_zone)}"
+    else:
+        became = f"{one.state} {time_text(one.settled_at or one.due_at, time_zone)}"
+    tries = f", {one.attempts} tries" if one.attempts > 1 or (one.attempts and one.state == "pending") else ""
+    return f"{time_text(one.created_at, time_zone)} {one.receiver} ({why}): {became}{tries}{reason}"
+
+
+def _problem_object(problem: Problem) -> dict[str, Any]:
+    return {
+        **problem.key._asdict(),
+        "severity": severity_of(problem).value,
+        "ended": problem.end and problem.end.value,
+        "muted_by": problem.muted_by,
+        "is_told": problem.is_told,
+        "objects": dict(problem.objects),
+        "has_more": problem.has_more,
+        "occurrences": problem.occurrences,
+        "began_at": local_time(problem.began_at, _UTC).isoformat(),
+        "last_at": local_time(problem.event.last, _UTC).isoformat(),
+        "message": problem.event.msg,
+    }
+
+
+def _receiver_object(account: Account, receiver: str) -> dict[str, Any]:
+    told = account.told.get(receiver)
+    return {
+        "name": receiver,
+        "told_at": told and told.at.isoformat(),
+        "told_occurrences": told and told.occurrences,
+        "pending": receiver in account.pending,
+    }
+
+
+def _tried_object(one: Tried) -> dict[str, Any]:
+    return {
+        "receiver": one.receiver,
+        "cause": one.cause and one.cause.value,
+        "storm": one.storm,
+        "state": one.state,
+        "attempts": one.attempts,
+        "reason": one.reason,
+        "created_at": one.created_at.isoformat(),
+        "due_at": one.due_at.isoformat(),
+        "settled_at": _iso(one.settled_at),
+    }
+
+
+def _by_severity(incident: Incident) -> list[Problem]:
+    return sorted(
+        incident.problems.values(), key=lambda one: (not one.goes_on, _RANKS[severity_of(one)], -one.event.last)
+    )
+
+
+def _objects(incident: Incident) -> int:
+    return sum(len(problem.objects) for problem in incident.problems.values())
+
+
+def _owner(problem: Problem) -> str:
+    _, namespace, kind, owner, _ = problem.key
+    return f"{kind} {namespace + '/' if namespace else ''}{owner}"
+
+
+def _some(names: Collection[str]) -> str:
+    known = list(dict.fromkeys(names))
+    more = len(known) - _NAME_LIMIT
+    return ", ".join(known[:_NAME_LIMIT]) + (f" and {more} more" if more > 0 else "")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _of_epoch(seconds: int, time_zone: ZoneInfo) -> str:
+    return time_text(local_time(seconds, time_zone), time_zone)
+
+
+def _iso(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None

@@ -1,0 +1,67 @@
+"""The commands `tocsin-consumer incidents …`: what goes on, and who was told of it."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tocsin_consumer.clock import utc_now
+from tocsin_consumer.command import FAILED, complain, config_option, duration_of, give_up, load, open_store
+from tocsin_consumer.incident_text import detail_lines, detail_object, incident_line, incident_object
+from tocsin_consumer.route import Route
+
+if TYPE_CHECKING:
+    from tocsin_consumer.settings import ConsumerSettings
+
+#: No id is any larger: it has to be one that SQLite knows.
+_ID = click.IntRange(1, 2**63 - 1)
+
+
+@click.group()
+def incidents() -> None:
+    """Look at what goes on, and at who was told of it."""
+
+
+@incidents.command("list")
+@config_option
+@click.option("--closed", is_flag=True, help="Also those that are closed, as long as they are kept.")
+@click.option("--since", metavar="DURATION", help="Only those that something was heard of since, such as 2d.")
+@click.option("--cluster", help="Only those with something of this cluster.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def list_(config: Path, *, closed: bool, since: str | None, cluster: str | None, as_json: bool) -> None:
+    """List incidents, oldest first."""
+    settings, now = load(config), utc_now()
+    heard_since = now - duration_of(since, "--since") if since else None
+    with open_store(settings) as store:
+        found = store.accounts(closed=closed, since=heard_since, cluster=cluster)
+    for account in found:
+        click.echo(json.dumps(incident_object(account)) if as_json else incident_line(account, settings.time_zone))
+    if not found:
+        complain("there are none")
+
+
+@incidents.command()
+@config_option
+@click.argument("id_", metavar="ID", type=_ID)
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+def show(config: Path, id_: int, *, as_json: bool) -> None:
+    """Show an incident with its lines, its receivers and the history of its deliveries."""
+    settings, now = load(config), utc_now()
+    with open_store(settings) as store:
+        found = store.account(id_)
+    if found is None:
+        give_up(f"no incident has the id {id_}, or it is no longer kept", FAILED)
+    account, tries = found
+    route = _route_name(settings, account.incident.route)
+    if as_json:
+        click.echo(json.dumps(detail_object(account, tries, route=route)))
+        return
+    for line in detail_lines(account, tries, route=route, now=now, time_zone=settings.time_zone):
+        click.echo(line)
+
+
+def _route_name(settings: "ConsumerSettings", key: str) -> str | None:
+    """Return the name of the node that an incident belongs to, if there still is one."""
+    names = {node.key: node.name for node in Route(settings.route).nodes()}
+    return names.get(key)

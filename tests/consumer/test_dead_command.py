@@ -1,0 +1,164 @@
+"""What was given up: seen, tried again and dropped by command."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.consumer.desk import UPLINK, Desk
+from tests.consumer.messages import NOW, event, payload, topic
+from tocsin_consumer.cli import main
+from tocsin_consumer.dead_letter import Search
+from tocsin_consumer.records import DeadPayload, Delivery, Entry, Outcome
+from tocsin_consumer.store import Store
+from tocsin_schemas.event import EventPayload
+
+CONFIG = """\
+broker: {{url: "mqtt://localhost:1", username: ops}}
+store: sqlite:///{folder}/tocsin.db
+receivers:
+  - {{name: ops, stdout: {{}}}}
+route: {{receivers: [ops]}}
+"""
+
+
+class Sut:
+    """A store with dead letters, and the commands about them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.config = folder / "consumer.yaml"
+        self.config.write_text(CONFIG.format(folder=folder), encoding="utf-8")
+        self.store = Store(f"sqlite:///{folder}/tocsin.db")
+
+    def call(self, command: str, *arguments: str, answer: str | None = None) -> Result:
+        return CliRunner().invoke(main, ["dead", command, "--config", str(self.config), *arguments], input=answer)
+
+    def kill(self, said: EventPayload, *, receiver: str = "ops") -> None:
+        """Give the delivery of an event up."""
+        self.store.record([Entry(said, payload(said), NOW, (receiver,))], [], positions={}, now=NOW)
+        self._settle(receiver, "dead", "code 19001: no such bot")
+
+    def deliver(self, said: EventPayload) -> None:
+        self.store.record([Entry(said, payload(said), NOW, ("ops",))], [], positions={}, now=NOW)
+        self._settle("ops", "delivered")
+
+    def _settle(self, receiver: str, state: Any, reason: str | None = None) -> None:
+        self.store.settle([Outcome(one, state, NOW, reason=reason) for one in self.due(receiver)])
+
+    def bury(self, content: bytes, *, at: str | None = None) -> None:
+        """Give a message up."""
+        letter = DeadPayload(at or topic(event()), content, "v: expected 1, found 2", NOW)
+        self.store.record([], [letter], positions={}, now=NOW)
+
+    def due(self, receiver: str = "ops") -> list[Delivery]:
+        return self.store.due(receiver, NOW + timedelta(days=9999), limit=100)
+
+    def left(self) -> list[int]:
+        return [letter.id for letter in self.store.dead_letters(Search())]
+
+
+@pytest.fixture
+def sut(tmp_path: Path) -> Sut:
+    return Sut(tmp_path)
+
+
+def test_a_list_tells_of_each_dead_letter_when_what_and_why_the_newest_last(sut: Sut) -> None:
+    sut.kill(event())
+    sut.bury(b"{}")
+    first, second = sut.call("list").stdout.splitlines()
+    assert first == "     1  2026-11-24 08:00:00  delivery  ops: event: code 19001: no such bot"
+    assert second.endswith("payload   k8s/v1/edge-1/event/production/Pod/BackOff: v: expected 1, found 2")
+    assert sut.call("list", "--kind", "payload").stdout.splitlines() == [second]
+    assert sut.call("list", "--receiver", "ops").stdout.splitlines() == [first]
+    [newest] = sut.call("list", "--limit", "1", "--json").stdout.splitlines()
+    assert json.loads(newest)["id"] == 2
+    assert sut.call("list", "--receiver", "nobody").stderr == "there are no such dead letters\n"
+
+
+def test_one_dead_letter_is_shown_whole_and_nothing_in_it_acts_on_a_terminal(sut: Sut) -> None:
+    sut.bury(b'{"v": 2, "msg": "\x1b[31mred"}')
+    sut.bury(b"\xff\x9b not JSON", at="k8s/v1/\x1b]0;x\x07")
+    shown = sut.call("show", "1").stdout
+    assert '"v": 2' in shown
+    assert "\x1b" not in shown + sut.call("show", "2").stdout + sut.call("list").stdout
+    assert (sut.call("show", "9").exit_code, sut.call("show", "9").stderr) == (1, "there is no dead letter 9\n")
+
+
+def test_a_delivery_is_tried_again_as_if_it_were_new(sut: Sut) -> None:
+    sut.kill(event())
+    assert sut.due() == []
+    assert sut.call("replay", "1").exit_code == 0
+    [delivery] = sut.due()
+    assert (delivery.attempts, delivery.notification.event.uid) == (0, "uid-1")
+    assert sut.left() == []
+
+
+def test_a_state_that_a_newer_one_has_followed_is_not_told_after_it(sut: Sut) -> None:
+    sut.kill(event(count=1))
+    sut.deliver(event(count=2))
+    result = sut.call("replay", "--all")
+    assert (result.exit_code, sut.due(), sut.left()) == (1, [], [1])
+    assert "followed by what the receiver has got" in result.stderr
+
+
+def test_a_message_is_tried_again_only_if_it_is_understood_by_now(sut: Sut) -> None:
+    sut.bury(b'{"v": 2}')
+    sut.bury(payload(event()))
+    result = sut.call("replay", "--all")
+    assert (result.exit_code, result.stderr) == (0, "1 will be tried again, 1 stay as they are\n")
+
+
+def test_nothing_is_tried_again_for_a_receiver_that_there_is_no_more(sut: Sut) -> None:
+    sut.kill(event(), receiver="gone")
+    result = sut.call("replay", "1")
+    assert (result.exit_code, sut.left()) == (2, [1])
+    assert result.stderr == "no receiver is called gone any more; there are ops\n"
+
+
+def test_many_are_dropped_only_after_a_question(sut: Sut) -> None:
+    for uid in "abc":
+        sut.kill(event(uid=uid))
+    assert sut.call("drop", "1").stderr == "1 forgotten\n"
+    assert sut.call("drop", "--all", answer="n\n").exit_code == 1
+    assert sut.left() == [2, 3]
+    assert sut.call("drop", "--older-than", "9999d", "--yes").stderr == "0 forgotten\n"
+    assert sut.call("drop", "--all", "--yes").exit_code == 0
+    assert sut.left() == []
+
+
+@pytest.mark.parametrize("arguments", [(), ("1", "--all")])
+@pytest.mark.parametrize("command", ["replay", "drop"])
+def test_ids_or_all_have_to_be_said(sut: Sut, command: str, arguments: tuple[str, ...]) -> None:
+    result = sut.call(command, *arguments)
+    assert result.exit_code == 2
+    assert "name the ids of dead letters, or else say --all" in result.stderr
+
+
+def test_a_running_consumer_takes_up_what_is_to_be_tried_again_at_its_next_turn(tmp_path: Path) -> None:
+    desk = Desk(store=f"sqlite:///{tmp_path}/tocsin.db")
+    sut = Sut(tmp_path)
+    desk.pipeline.decide(UPLINK)
+    sut.bury(payload(event(uid="late")))
+    assert sut.call("replay", "1").exit_code == 0
+    assert [report.event.uid for report in desk.pass_(timedelta(minutes=1))] == ["late"]
+    assert sut.left() == []
+
+
+def test_an_incident_that_was_given_up_is_told_as_it_is_by_then(tmp_path: Path) -> None:
+    desk = Desk(store=f"sqlite:///{tmp_path}/tocsin.db")
+    desk.down.add("ops")
+    desk.say(name="api-0")
+    desk.pass_(timedelta(minutes=1))
+    [given_up] = desk.store.due("ops", desk.clock.now, limit=1)
+    desk.store.settle([Outcome(given_up, "dead", desk.clock.now, reason="refused")])
+    desk.down.clear()
+    assert desk.pass_(timedelta(minutes=1)) == []
+    desk.say(name="api-0", uid="more")
+    sut = Sut(tmp_path)
+    assert "ops: incident 1: refused" in sut.call("list").stdout
+    assert sut.call("replay", "--all").exit_code == 0
+    [report] = desk.pass_(timedelta(minutes=1))
+    assert report.occurrences == 2
