@@ -5,6 +5,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,10 +97,15 @@ class Pages:
             _, text = page(self._port, "/metrics")
         except OSError:
             return False
-        now = {name: float(value) for name, value in re.findall(r"(?m)^(tocsin_\S+_total\S*) (\S+)$", text)}
+        found = re.findall(r"(?m)^tocsin_consumer_(\S+_total\S*) (\S+)$", text)
+        now = {name: float(value) for name, value in found}
         self.fallen += [name for name, before in self._highest.items() if now.get(name, -1.0) < before]
         self._highest |= now
         return True
+
+    def are_at(self, name: str, expected: float) -> bool:
+        """Look once, and tell whether that counter is as high as expected."""
+        return self.look() and self._highest.get(name) == expected
 
 
 def in_between(monkeypatch: pytest.MonkeyPatch, action: Callable[[], None]) -> None:
@@ -220,13 +226,15 @@ def test_a_signal_that_comes_while_a_configuration_is_taken_over_is_heeded_after
 
 
 def test_no_counter_ever_falls_and_nothing_piles_up_however_often_the_configuration_changes(stage: Stage) -> None:
+    stage.write(**two_files(stage.site))
+    until(lambda: stage.metric("connections_total") == 2)
     pages = Pages(stage.port)
     held: list[tuple[int, int]] = []
     for number in range(8):
-        stage.write(**(two_files(stage.site) if number % 2 == 0 else {}))
-        until(lambda expected=number + 2: pages.look() and stage.metric("connections_total") == expected)
+        stage.write(**two_files(stage.site), language="zh" if number % 2 == 0 else "en")
+        until(partial(pages.are_at, "connections_total", number + 3))
         stage.site.publish(event(uid=f"u{number}", seq=number + 1))
-        until(lambda expected=number + 1: pages.look() and len(stage.site.delivered()) == expected)
+        until(partial(pages.are_at, 'deliveries_total{receiver="out"}', number + 1))
         held.append(threads_and_files())
     assert pages.fallen == []
     until(lambda: all(now <= before for now, before in zip(threads_and_files(), held[1], strict=True)))
