@@ -28,6 +28,7 @@ from tocsin_consumer.errors import DeliveryError
 from tocsin_consumer.event_file import find_event
 from tocsin_consumer.incidents_command import incidents
 from tocsin_consumer.preview import preview_html, preview_text
+from tocsin_consumer.replay_command import replay
 from tocsin_consumer.route_command import route_
 from tocsin_consumer.samples import samples
 from tocsin_consumer.settings import ConsumerSettings
@@ -65,6 +66,7 @@ def main() -> None:
 
 main.add_command(dead)
 main.add_command(incidents)
+main.add_command(replay)
 main.add_command(route_)
 main.add_command(silence)
 

@@ -17,6 +17,11 @@ def preview_text(receiver: Receiver, notification: Notification) -> Iterator[str
     """
     rendering = receiver.render(notification)
     yield f"── {receiver.name} ── {rendering.content_type}"
+    yield from rendering_lines(rendering)
+
+
+def rendering_lines(rendering: Rendering) -> Iterator[str]:
+    """Yield the lines that show what would be sent; nothing in them acts on a terminal."""
     yield from (f"{name}: {inert(value)}" for name, value in rendering.headers.items())
     yield _readable(rendering)
     if rendering.fallback is not None:

@@ -39,6 +39,14 @@ from tocsin_consumer.tables import milliseconds
 
 #: How long a look from outside waits for those who are at the database.
 _LOOK_SECONDS: Final = 0.2
+_NEXT_DECISION: Final = """
+SELECT MIN(due_at) FROM (
+    SELECT due_at FROM incidents WHERE closed_at IS NULL
+    UNION ALL SELECT due_at FROM storms WHERE ended_at IS NULL
+    UNION ALL SELECT due_at FROM presences
+    UNION ALL SELECT due_at FROM losses
+)
+"""
 
 
 class Store:
@@ -131,6 +139,11 @@ class Store:
         """Return what receivers were told about some incidents, and for whom a notification is under way."""
         with self._database.transaction() as connection:
             return incident_rows.recall(connection, incidents)
+
+    def next_decision_at(self) -> datetime | None:
+        """Return when something is to be decided about an incident, a storm or a cluster; None if nothing is."""
+        with self._database.transaction() as connection:
+            return tables.optional_time_of(*connection.execute(_NEXT_DECISION).fetchone())
 
     def record(
         self,
