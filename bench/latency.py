@@ -85,7 +85,7 @@ def _configure(site: Site) -> None:
     site.configure_producer(broker=site.broker.access(site.accounts[CLUSTER]), log=log)
     site.configure_consumer(
         broker=site.broker.access(site.accounts["ops"]),
-        receivers=[{"name": "hook", "webhook": {"url": site.webhook.url}}],
+        receivers=[{"name": "hook", "grouped": False, "webhook": {"url": site.webhook.url}}],
         route={"receivers": ["hook"]},
         log=log,
     )

@@ -131,18 +131,23 @@ class Pipeline:
         self._dead_letters = ThrottledLog(_log)
 
     def process(self, arrivals: Sequence[Arrival]) -> None:
-        """Take `arrivals` through all stages; when this returns, they may be acknowledged.
+        """Take `arrivals` through the stages up to their incidents; when this returns, they may be acknowledged.
+
+        decode → number → dedupe → presence → route → group → store
 
         Raises:
             StoreError: nothing of this is kept, and nothing is counted; it may be tried again.
         """
+        now = self._clock()
         decoded = [(arrival, self._decode(arrival)) for arrival in arrivals]
         said = [(arrival, one) for arrival, one in decoded if not isinstance(one, Rejection)]
-        events = [(arrival, one) for arrival, one in said if isinstance(one, EventPayload)]
         dead = [_dead(arrival, one.reason) for arrival, one in decoded if isinstance(one, Rejection)]
+        events = [(arrival, one) for arrival, one in said if isinstance(one, EventPayload)]
         moved, missing = sequence.advance(self._positions, (event for _, event in events))
         fresh, repeats, stale = dedupe(events, self._store.highest_counts({_key(event) for _, event in events}))
-        changes = self.roster.hear(said, missing, now=self._clock())
+        changes = self.roster.hear(said, missing, now=now)
+        incidents = IncidentChanges()
+        entries = self._route_and_group(fresh, changes, incidents, now=now)
         counted = Counters(
             seen=len(arrivals),
             statuses=len(said) - len(events),
@@ -151,13 +156,16 @@ class Pipeline:
             stale=stale,
             missing=sum(missing.values()),
             events=len(fresh),
+            dropped=sum(not entry.is_wanted for entry in entries[: len(fresh)]),
         )
-        self._keep(changes, counted, fresh=fresh, dead=dead, moved=moved)
+        self._commit(changes, incidents, entries, dead=dead, moved=moved, counted=counted, now=now)
         for cluster, count in missing.items():
             _log.warning("cluster %s: %d of the events that it published have not come", cluster, count)
 
     def decide(self, uplink: Uplink | None, *, is_current: bool = True) -> None:
-        """Tell what time alone makes worth telling.
+        """Tell what time makes worth telling; each receiver's worker takes it from there.
+
+        presence → quiet → inhibit → silence → tell → storm → store, then render → deliver → record (deliver.py)
 
         While more has come than was processed, nothing is taken for silence: that may be about to end.
 
@@ -171,15 +179,88 @@ class Pipeline:
         if self._store.changed_elsewhere():
             self._heed_commands()
         now = self._clock()
-        changes, incidents = Changes(), IncidentChanges()
-        if is_current:
-            changes = self.roster.elapse(uplink, now)
+        changes = self.roster.elapse(uplink, now) if is_current else Changes()
         heard_since = partial(self.roster.heard_since, now=now) if is_current else _never
+        incidents = IncidentChanges()
         self.board.elapse(incidents, self._store.recall, heard_since, now=now)
         self.storms.gather(incidents, now=now)
         self.storms.elapse(incidents, now=now)
         if changes or incidents:
-            self._keep(changes, Counters(), incidents=incidents)
+            entries = self._route_and_group((), changes, incidents, now=now)
+            self._commit(changes, incidents, entries, now=now)
+
+    def expect(self, clusters: Collection[str]) -> None:
+        """Watch out for `clusters`, and no longer for others that were never seen.
+
+        Raises:
+            StoreError: they are not kept.
+        """
+        now = self._clock()
+        changes, incidents = self.roster.expect(clusters, now), IncidentChanges()
+        if changes:
+            entries = self._route_and_group((), changes, incidents, now=now)
+            self._commit(changes, incidents, entries, now=now)
+
+    def reject(self, arrival: Arrival, reason: str) -> None:
+        """Make a dead letter of a message that no stage may look at again.
+
+        Raises:
+            StoreError: it is not kept; it may be tried again.
+        """
+        dead, counted = [_dead(arrival, reason)], Counters(seen=1, rejected=1)
+        self._commit(Changes(), IncidentChanges(), [], dead=dead, counted=counted, now=self._clock())
+
+    def _decode(self, arrival: Arrival) -> Said | Rejection:
+        return decode(arrival.message.topic, arrival.message.payload, root=self._root)
+
+    def _route_and_group(
+        self, fresh: Sequence[Fresh], changes: Changes, incidents: IncidentChanges, *, now: datetime
+    ) -> list[Entry]:
+        """Let events and notices go where the routes say: to receivers by themselves, and into incidents."""
+        for cluster in (name for name, known in changes.presences.items() if known is None):
+            self.board.forget(incidents, cluster, now=now)
+        notices = [_of_notice(notice) for notice in changes.notices]
+        return [self._route_one(one, incidents, now) for one in (*fresh, *notices)]
+
+    def _route_one(self, fresh: Fresh, incidents: IncidentChanges, now: datetime) -> Entry:
+        decision = self._route.decide(fresh.event)
+        self.board.take(incidents, fresh.event, fresh.occurred, decision.taken, now=now)
+        is_wanted = bool(decision.receivers)
+        return Entry(fresh.event, fresh.payload, fresh.received_at, decision.single, is_wanted=is_wanted)
+
+    def _commit(
+        self,
+        changes: Changes,
+        incidents: IncidentChanges,
+        entries: Sequence[Entry],
+        *,
+        now: datetime,
+        dead: Sequence[DeadPayload] = (),
+        moved: Mapping[str, Position] = MappingProxyType({}),
+        counted: Counters | None = None,
+    ) -> None:
+        """Commit it all at once; only then is it told, counted, and the starting point of what comes next."""
+        self._store.record(
+            entries,
+            dead,
+            positions=moved,
+            presences=changes.presences,
+            losses=changes.losses,
+            incidents=incidents,
+            now=now,
+        )
+        self._positions = sequence.merge(self._positions, moved)
+        self.roster.keep(changes, now)
+        self.board.keep(incidents, now)
+        self.storms.keep(incidents, now)
+        self._tell(dead, entries[len(entries) - len(changes.notices) :])
+        self.counters.add(counted or Counters())
+        self.counters.add(_called_for(changes, incidents, entries))
+        self._notify(
+            {receiver for entry in entries for receiver in entry.receivers}
+            | {order.receiver for order in incidents.orders}
+            | {order.receiver for order in incidents.digests}
+        )
 
     def _heed_commands(self) -> None:
         """Take over what people have done to the store in processes of their own: silences, and dead letters."""
@@ -202,96 +283,12 @@ class Pipeline:
             )
             self._store.drop(Search(ids=tuple(letter.id for letter in letters)))
 
-    def expect(self, clusters: Collection[str]) -> None:
-        """Watch out for `clusters`, and no longer for others that were never seen.
-
-        Raises:
-            StoreError: they are not kept.
-        """
-        changes = self.roster.expect(clusters, self._clock())
-        if changes:
-            self._keep(changes, Counters())
-
-    def reject(self, arrival: Arrival, reason: str) -> None:
-        """Make a dead letter of a message that no stage may look at again.
-
-        Raises:
-            StoreError: it is not kept; it may be tried again.
-        """
-        self._keep(Changes(), Counters(seen=1, rejected=1), dead=[_dead(arrival, reason)])
-
-    def _keep(
-        self,
-        changes: Changes,
-        counted: Counters,
-        *,
-        fresh: Sequence[Fresh] = (),
-        dead: Sequence[DeadPayload] = (),
-        moved: Mapping[str, Position] = MappingProxyType({}),
-        incidents: IncidentChanges | None = None,
-    ) -> None:
-        """Route and group what is to be told, and commit it all at once.
-
-        Only then is it told, counted, and the starting point of what comes next.
-        """
-        now = self._clock()
-        notices = [_of_notice(notice) for notice in changes.notices]
-        incidents = incidents or IncidentChanges()
-        for cluster in (name for name, known in changes.presences.items() if known is None):
-            self.board.forget(incidents, cluster, now=now)
-        entries = [self._sort(one, incidents, now) for one in (*fresh, *notices)]
-        self._store.record(
-            entries,
-            dead,
-            positions=moved,
-            presences=changes.presences,
-            losses=changes.losses,
-            incidents=incidents,
-            now=now,
-        )
-        self._positions = sequence.merge(self._positions, moved)
-        self.roster.keep(changes, now)
-        self.board.keep(incidents, now)
-        self.storms.keep(incidents, now)
-        self._tell(dead, notices)
-        self.counters.add(counted)
-        self.counters.add(
-            Counters(
-                dropped=sum(not entry.is_wanted for entry in entries[: len(fresh)]),
-                deliveries=sum(len(entry.receivers) for entry in entries),
-                notifications=len(incidents.orders),
-                digested=len(incidents.enrolled),
-                needless=incidents.needless,
-                notices=len(notices),
-            )
-        )
-        self._notify(
-            {receiver for entry in entries for receiver in entry.receivers}
-            | {order.receiver for order in incidents.orders}
-            | {order.receiver for order in incidents.digests}
-        )
-
-    def _sort(self, fresh: Fresh, incidents: IncidentChanges, now: datetime) -> Entry:
-        """Let one state go where the routes say: to receivers by itself, and into incidents."""
-        decision = self._route.decide(fresh.event)
-        self.board.take(incidents, fresh.event, fresh.occurred, decision.taken, now=now)
-        return Entry(
-            fresh.event, fresh.payload, fresh.received_at, decision.single, is_wanted=bool(decision.receivers)
-        )
-
-    def _decode(self, arrival: Arrival) -> Said | Rejection:
-        return decode(arrival.message.topic, arrival.message.payload, root=self._root)
-
-    def _tell(self, dead: Iterable[DeadPayload], notices: Iterable[Fresh]) -> None:
+    def _tell(self, dead: Iterable[DeadPayload], notices: Iterable[Entry]) -> None:
         for letter in dead:
             self._dead_letters.error("dead letter: %s: %s", one_line(letter.topic[:200]), letter.reason)
         for notice in notices:
             log = _log.info if notice.event.type == "Normal" else _log.warning
             log("cluster %s: %s: %s", notice.event.cluster, notice.event.reason, notice.event.msg)
-
-
-def _never(_cluster: str) -> None:
-    """Hear of no cluster."""
 
 
 def dedupe(events: Iterable[Arrived], known: Mapping[Key, int]) -> tuple[list[Fresh], int, int]:
@@ -313,6 +310,21 @@ def dedupe(events: Iterable[Arrived], known: Mapping[Key, int]) -> tuple[list[Fr
         else:
             stale += 1
     return fresh, repeats, stale
+
+
+def _never(_cluster: str) -> None:
+    """Hear of no cluster."""
+
+
+def _called_for(changes: Changes, incidents: IncidentChanges, entries: Sequence[Entry]) -> Counters:
+    """Return what is to be told of all that was kept."""
+    return Counters(
+        deliveries=sum(len(entry.receivers) for entry in entries),
+        notifications=len(incidents.orders),
+        digested=len(incidents.enrolled),
+        needless=incidents.needless,
+        notices=len(changes.notices),
+    )
 
 
 def _of_notice(notice: Notice) -> Fresh:

@@ -32,7 +32,7 @@ FEISHU = {"feishu": {"url": "https://open.feishu.cn/open-apis/bot/v2/hook/0"}}
 
 def configured(route: dict[str, Any] | None = None, **keys: Any) -> ConsumerSettings:
     """Return a configuration with one receiver, `ops`."""
-    values = {
+    values: dict[str, Any] = {
         "broker": {"url": "mqtt://localhost:1", "username": "ops"},
         "receivers": [{"name": "ops", **FEISHU}],
         "route": {"receivers": ["ops"], **(route or {})},
