@@ -62,6 +62,16 @@ def test_a_line_of_mosquitto_sub_is_of_the_time_that_it_tells(embedded: bool) ->
     assert one(message) == Recorded(SAID, NOW)
 
 
+def test_what_the_broker_had_kept_is_known_as_such() -> None:
+    message = {
+        "topic": "k8s/v1/edge-1/status",
+        "payload": STATUS,
+        "tst": "2026-11-24T16:00:00+0800",
+        "retain": True,
+    }
+    assert (one(message).is_retained, one(message | {"retain": 0}).is_retained) == (True, False)
+
+
 def test_a_line_of_mosquitto_sub_may_be_a_topic_and_a_payload() -> None:
     assert one(f"{topic(SAID)} {payload(SAID).decode()}") == Recorded(SAID, HAPPENED_AT)
 
