@@ -91,8 +91,7 @@ def read_recording(path: Path, *, cluster: str | None = None) -> Recording:
     """
     try:
         with path.open("rb") as file:
-            compressed = file.read(len(_GZIP)) == _GZIP
-        with gzip.open(path, "rb") if compressed else path.open("rb") as lines:
+            lines = gzip.GzipFile(fileobj=file) if file.peek().startswith(_GZIP) else file
             return recording(lines, cluster=cluster)
     except (OSError, EOFError, zlib.error) as error:
         raise EventFileError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error

@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -171,6 +172,16 @@ def test_whatever_stands_in_a_file_every_line_of_it_is_accounted_for(lines: list
     found = recording(lines)
     assert len(found.recorded) + len(found.bad) + found.passed_over == found.lines
     assert found.lines == sum(bool(line.strip()) for line in lines)
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_a_recording_may_come_through_a_pipe(compressed: bool) -> None:
+    content = payload(SAID) + b"\n"
+    reading, writing = os.pipe()
+    os.write(writing, gzip.compress(content) if compressed else content)
+    os.close(writing)
+    assert read_recording(Path(f"/dev/fd/{reading}")).recorded == [Recorded(SAID, HAPPENED_AT)]
+    os.close(reading)
 
 
 def test_a_file_that_is_cut_short_or_missing_is_told(tmp_path: Path) -> None:
