@@ -80,13 +80,13 @@ def run(config: Path) -> None:
     from tocsin_consumer.config_file import ConfigFile  # noqa: PLC0415 - for this command only
     from tocsin_consumer.run import run as run_consumer  # noqa: PLC0415 - so is the database
 
+    stop, reload = _event_of(signal.SIGTERM, signal.SIGINT), _event_of(signal.SIGHUP)
     file = ConfigFile(config, os.environ)
     with configuration_errors():
-        settings = file.load()
-    logs.configure(settings.log.level, settings.log.format)
-    stop, reload = _event_of(signal.SIGTERM, signal.SIGINT), _event_of(signal.SIGHUP)
+        loaded = file.load()
+    logs.configure(loaded.settings.log.level, loaded.settings.log.format)
     with consumer_errors():
-        sys.exit(run_consumer(file, settings, stop=stop, reload=reload))
+        sys.exit(run_consumer(file, loaded, stop=stop, reload=reload))
 
 
 @main.command()

@@ -8,12 +8,14 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import partial
 from types import MappingProxyType
+from typing import Final
 
 from tocsin_consumer import sequence
 from tocsin_consumer.board import Board
 from tocsin_consumer.clock import Clock, utc_now
-from tocsin_consumer.dead_letter import Kind, Search
+from tocsin_consumer.dead_letter import DeadLetter, Kind, Search
 from tocsin_consumer.decode import Rejection, Said, decode
+from tocsin_consumer.errors import StoreError
 from tocsin_consumer.inbox import Arrival
 from tocsin_consumer.inert import one_line
 from tocsin_consumer.intake import Uplink
@@ -32,6 +34,9 @@ from tocsin_schemas.event import EventPayload
 from tocsin_schemas.session import Received
 
 _log = logging.getLogger(__name__)
+
+#: Messages that are taken through all stages again at a time, so that what comes meanwhile does not wait for long.
+_AGAIN_LIMIT: Final = 100
 
 
 @dataclass(slots=True)
@@ -129,6 +134,8 @@ class Pipeline:
         self._clock = clock
         self._positions = store.positions()
         self._dead_letters = ThrottledLog(_log)
+        #: Whether there is something that people have done to the store and that is not taken over yet.
+        self._is_commanded = False
 
     def process(self, arrivals: Sequence[Arrival]) -> None:
         """Take `arrivals` through the stages up to their incidents; when this returns, they may be acknowledged.
@@ -176,8 +183,7 @@ class Pipeline:
         Raises:
             StoreError: nothing is decided yet; it may be tried again.
         """
-        if self._store.changed_elsewhere():
-            self._heed_commands()
+        self._heed()
         now = self._clock()
         changes = self.roster.elapse(uplink, now) if is_current else Changes()
         heard_since = partial(self.roster.heard_since, now=now) if is_current else _never
@@ -262,26 +268,42 @@ class Pipeline:
             | {order.receiver for order in incidents.digests}
         )
 
-    def _heed_commands(self) -> None:
-        """Take over what people have done to the store in processes of their own: silences, and dead letters."""
+    def _heed(self) -> None:
+        """Heed commands: again if the store fails, but not if anything else does, as it would do so for ever."""
+        is_commanded, self._is_commanded = self._is_commanded or self._store.changed_elsewhere(), False
+        if is_commanded:
+            try:
+                self._is_commanded = self._heed_commands()
+            except StoreError:
+                self._is_commanded = True
+                raise
+
+    def _heed_commands(self) -> bool:
+        """Take over what people have done to the store in processes of their own; tell whether there is more."""
         self._mutes.renew(self._store.silences(self._clock()))
         self.board.look_again()
-        self._process_again()
+        letters = self._store.dead_letters(Search(kind=Kind.REPLAY), limit=_AGAIN_LIMIT, newest=False)
+        for letter in letters:
+            self._process_again(letter)
         if waiting := self._store.backlog():
             self._notify(waiting.keys())
+        return len(letters) == _AGAIN_LIMIT
 
-    def _process_again(self) -> None:
-        """Take messages through all stages that were not understood before.
+    def _process_again(self, letter: DeadLetter) -> None:
+        """Take a message through all stages that was not understood before: alone, as it may be to blame.
 
-        What was said of clusters then is old, as if it were retained.
+        What was said of a cluster then is old, as if it were retained.
         """
-        letters = self._store.dead_letters(Search(kind=Kind.REPLAY))
-        messages = [Received(letter.topic or "", letter.payload or b"", 0, retained=True) for letter in letters]
-        if letters:
-            self.process(
-                [Arrival(message, letter.at, None) for message, letter in zip(messages, letters, strict=True)]
-            )
-            self._store.drop(Search(ids=tuple(letter.id for letter in letters)))
+        message = Received(letter.topic or "", letter.payload or b"", 0, retained=True)
+        arrival = Arrival(message, letter.at, None)
+        try:
+            self.process([arrival])
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one bad message must not keep all else from being decided
+            _log.exception("a message failed again")
+            self.reject(arrival, f"internal error: {type(error).__name__}")
+        self._store.drop(Search(ids=(letter.id,)))
 
     def _tell(self, dead: Iterable[DeadPayload], notices: Iterable[Entry]) -> None:
         for letter in dead:

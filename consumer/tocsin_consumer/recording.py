@@ -38,6 +38,8 @@ class Recorded:
     at: datetime
     #: Whether it is an Event as Kubernetes has it, before a producer has looked at it.
     is_watched: bool = False
+    #: Whether the broker had kept it from before.
+    is_retained: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class _Said:
     said: EventPayload | StatusPayload
     at: datetime | float | None
     is_watched: bool = False
+    is_retained: bool = False
 
 
 def read_recording(path: Path, *, cluster: str | None = None) -> Recording:
@@ -88,8 +91,7 @@ def read_recording(path: Path, *, cluster: str | None = None) -> Recording:
     """
     try:
         with path.open("rb") as file:
-            compressed = file.read(len(_GZIP)) == _GZIP
-        with gzip.open(path, "rb") if compressed else path.open("rb") as lines:
+            lines = gzip.GzipFile(fileobj=file) if file.peek().startswith(_GZIP) else file
             return recording(lines, cluster=cluster)
     except (OSError, EOFError, zlib.error) as error:
         raise EventFileError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
@@ -106,7 +108,7 @@ def recording(lines: Iterable[bytes], *, cluster: str | None = None) -> Recordin
         found.lines += 1
         try:
             said = _read(text)
-            one = Recorded(said.said, times.of(said), said.is_watched)
+            one = Recorded(said.said, times.of(said), said.is_watched, said.is_retained)
         except _PassedOverError:
             found.passed_over += 1
         except ValidationError as error:
@@ -171,7 +173,8 @@ def _of_message(value: Mapping[str, Any]) -> _Said:
     payload = value["payload"]
     if payload in ("", None):
         raise _PassedOverError  # a retained status was cleared
-    return _of_payload(payload if isinstance(payload, dict) else _object_in(str(payload)), value.get("tst"))
+    said = _of_payload(payload if isinstance(payload, dict) else _object_in(str(payload)), value.get("tst"))
+    return replace(said, is_retained=bool(value.get("retain")))
 
 
 def _of_payload(value: Mapping[str, Any], at: Any) -> _Said:

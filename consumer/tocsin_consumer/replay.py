@@ -223,7 +223,7 @@ def _arrivals(recorded: Sequence[Recorded], root: str) -> Iterator[Arrival]:
             last[boot] = last.get(boot, 0) + 1
             said = said.model_copy(update={"seq": last[boot]})
         payload = said.model_dump_json(by_alias=True, exclude_none=True).encode()
-        yield Arrival(Received(_topic(root, said), payload, 0, retained=False), one.at, _UNCONNECTED)
+        yield Arrival(Received(_topic(root, said), payload, 0, retained=one.is_retained), one.at, _UNCONNECTED)
 
 
 def _topic(root: str, said: EventPayload | StatusPayload) -> str:

@@ -200,10 +200,15 @@ class Store:
         with self._database.transaction() as connection:
             return delivery_rows.bury_all_but(connection, receivers, reason, now=now)
 
-    def dead_letters(self, search: Search, *, limit: int = 1000) -> list[DeadLetter]:
-        """Return the newest dead letters that are wanted, oldest first."""
+    def dead_letters(self, search: Search, *, limit: int = 1000, newest: bool = True) -> list[DeadLetter]:
+        """Return the newest or else the oldest dead letters that are wanted, oldest first."""
         with self._database.transaction() as connection:
-            return dead_letter_rows.find(connection, search, limit=limit)
+            return dead_letter_rows.find(connection, search, limit=limit, newest=newest)
+
+    def count_dead_letters(self, search: Search) -> tuple[int, int]:
+        """Return how many dead letters are wanted, and the id of the newest; 0 if there is none."""
+        with self._database.transaction() as connection:
+            return dead_letter_rows.count(connection, search)
 
     def drop(self, search: Search) -> int:
         """Forget the dead letters that are wanted, and return how many."""

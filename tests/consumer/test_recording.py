@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,6 +61,16 @@ def test_a_line_of_mosquitto_sub_is_of_the_time_that_it_tells(embedded: bool) ->
         "payload": json.loads(said) if embedded else said,
     }
     assert one(message) == Recorded(SAID, NOW)
+
+
+def test_what_the_broker_had_kept_is_known_as_such() -> None:
+    message = {
+        "topic": "k8s/v1/edge-1/status",
+        "payload": STATUS,
+        "tst": "2026-11-24T16:00:00+0800",
+        "retain": True,
+    }
+    assert (one(message).is_retained, one(message | {"retain": 0}).is_retained) == (True, False)
 
 
 def test_a_line_of_mosquitto_sub_may_be_a_topic_and_a_payload() -> None:
@@ -161,6 +172,16 @@ def test_whatever_stands_in_a_file_every_line_of_it_is_accounted_for(lines: list
     found = recording(lines)
     assert len(found.recorded) + len(found.bad) + found.passed_over == found.lines
     assert found.lines == sum(bool(line.strip()) for line in lines)
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_a_recording_may_come_through_a_pipe(compressed: bool) -> None:
+    content = payload(SAID) + b"\n"
+    reading, writing = os.pipe()
+    os.write(writing, gzip.compress(content) if compressed else content)
+    os.close(writing)
+    assert read_recording(Path(f"/dev/fd/{reading}")).recorded == [Recorded(SAID, HAPPENED_AT)]
+    os.close(reading)
 
 
 def test_a_file_that_is_cut_short_or_missing_is_told(tmp_path: Path) -> None:

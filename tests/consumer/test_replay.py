@@ -1,8 +1,8 @@
 """What a replay tells is what a consumer would have told."""
 
 import json
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -74,18 +74,18 @@ _ROUTE = {
     "quiet_after": "5m",
     "send_quiet": True,
 }
+#: So far from each other, and from all that they make due, that a second sooner or later changes no order.
+_seconds = st.integers(0, 28).map(lambda number: number * 41)
 _said = st.tuples(
-    st.integers(0, 20 * 60),
+    _seconds,
     st.sampled_from(["api-0", "web-0"]),
     st.sampled_from(["BackOff", "Failed"]),
     st.sampled_from(["a", "b"]),
 )
-_nodes = st.tuples(
-    st.integers(0, 20 * 60), st.just("pi-1"), st.sampled_from(["NodeNotReady", "NodeReady"]), st.just(None)
-)
+_nodes = st.tuples(_seconds, st.just("pi-1"), st.sampled_from(["NodeNotReady", "NodeReady"]), st.just(None))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(_said | _nodes, min_size=1, max_size=8))
 def test_a_clock_that_jumps_tells_what_one_tells_that_goes_second_by_second(stream: list[Any]) -> None:
     recorded = [
@@ -107,18 +107,29 @@ def test_a_clock_that_jumps_tells_what_one_tells_that_goes_second_by_second(stre
         desk.say(**one.said.model_dump(by_alias=True, exclude_none=True, exclude={"v"}), **_absent(one.said))
     desk.pass_(30 * MINUTE)
     messages, _ = played(recorded, configured(_ROUTE, inhibit=[]), run_on=30 * MINUTE)
-    reports = [message.notification.report for message in messages]
-    assert [_gist(report) for report in reports] == [_gist(report) for _, _, report in desk.told]
-    late = [message.at - at for message, (at, _, _) in zip(messages, desk.told, strict=True)]
-    assert all(-3 * SECOND <= one <= 3 * SECOND for one in late), late
+    told = [(message.at, message.notification.report) for message in messages]
+    by_seconds = _by_incident((at, report) for at, _, report in desk.told)
+    assert _by_incident(told).keys() == by_seconds.keys()
+    for group, reports in _by_incident(told).items():
+        assert [_gist(report) for _, report in reports] == [_gist(report) for _, report in by_seconds[group]]
+        late = [at - then for (at, _), (then, _) in zip(reports, by_seconds[group], strict=True)]
+        assert all(-3 * SECOND <= one <= 3 * SECOND for one in late), late
+
+
+def _by_incident(told: Iterable[tuple[datetime, Any]]) -> dict[str, list[tuple[datetime, Report]]]:
+    """Return what is told of each group; of what is told in one second, the order is nobody's concern."""
+    found: dict[str, list[tuple[datetime, Report]]] = {}
+    for at, report in told:
+        assert isinstance(report, Report)
+        found.setdefault(json.dumps(dict(report.group)), []).append((at, report))
+    return found
 
 
 def _absent(said: EventPayload) -> dict[str, None]:
     return {"ns": None} if said.ns is None else {}
 
 
-def _gist(report: Any) -> Any:
-    assert isinstance(report, Report)
+def _gist(report: Report) -> Any:
     return report.cause, report.state, report.occurrences, report.since_told, {line.owner for line in report.lines}
 
 
