@@ -152,10 +152,10 @@ class Board:
         """Return the live incident that an event with these texts belongs to, or else a new one."""
         group = node.route.key, tuple((name, texts.get(name) or "") for name in node.route.group_by)
         id_ = changes.opened.get(group, self._ids.get(group))
-        if id_ is None:
+        known = None if id_ is None else self._latest(changes, id_)
+        if known is None or known.closed_at is not None:
             id_ = changes.opened[group] = self._next_id + len(changes.opened)
             return Incident(id_, *group, now, node.grouped)
-        known = self._latest(changes, id_)
         receivers = tuple(dict.fromkeys((*known.receivers, *node.grouped)))
         return known if receivers == known.receivers else replace(known, receivers=receivers)
 
