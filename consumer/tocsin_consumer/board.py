@@ -4,7 +4,7 @@ As with the roster, changes are computed first and taken over when the store has
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -62,7 +62,9 @@ class Board:
         self._going_on: dict[tuple[str, str], set[int]] = {}
         self._timers = Timers()
         for one in map(self._as_configured, live):
-            self._keep(one, {(one.id, key): problem for key, problem in one.problems.items()}, now)
+            for key, problem in one.problems.items():
+                self._note((one.id, key), problem)
+            self._keep(one, now)
 
     def muted(self) -> int:
         """Return how many problems that go on are muted."""
@@ -134,9 +136,10 @@ class Board:
     def keep(self, changes: IncidentChanges, now: datetime) -> None:
         """Take over what is kept."""
         self._next_id += len(changes.opened)
+        for key, problem in changes.problems.items():
+            self._note(key, problem)
         for one in changes.incidents.values():
-            problems = {key: problem for key, problem in changes.problems.items() if key[0] == one.id}
-            self._keep(one, problems, now)
+            self._keep(one, now)
 
     def states(self) -> dict[str, int]:
         """Return how many live incidents are in which state."""
@@ -149,10 +152,10 @@ class Board:
         """Return the live incident that an event with these texts belongs to, or else a new one."""
         group = node.route.key, tuple((name, texts.get(name) or "") for name in node.route.group_by)
         id_ = changes.opened.get(group, self._ids.get(group))
-        if id_ is None:
+        known = None if id_ is None else self._latest(changes, id_)
+        if known is None or known.closed_at is not None:
             id_ = changes.opened[group] = self._next_id + len(changes.opened)
             return Incident(id_, *group, now, node.grouped)
-        known = self._latest(changes, id_)
         receivers = tuple(dict.fromkeys((*known.receivers, *node.grouped)))
         return known if receivers == known.receivers else replace(known, receivers=receivers)
 
@@ -209,15 +212,9 @@ class Board:
     def _latest(self, changes: IncidentChanges, id_: int) -> Incident:
         return changes.incidents.get(id_) or self._live[id_]
 
-    def _keep(self, one: Incident, problems: Mapping[Standing, Problem], now: datetime) -> None:
-        for key, problem in problems.items():
-            self._note(key, problem, goes_on=problem.goes_on and one.closed_at is None)
+    def _keep(self, one: Incident, now: datetime) -> None:
         if one.closed_at is not None:
-            self._live.pop(one.id, None)
-            self._ids.pop((one.route, one.group), None)
-            self._timers.cancel(str(one.id))
-            for known in one.problems:
-                self._going_on.get((known.cluster, known.reason), set()).discard(one.id)
+            self._forget(one)
             return
         self._live[one.id] = one
         self._ids[one.route, one.group] = one.id
@@ -227,10 +224,20 @@ class Board:
             wait = min(max(one.due_at - now, timedelta()), _LONGEST_WAIT)
             self._timers.set(str(one.id), self._monotonic() + wait.total_seconds())
 
-    def _note(self, key: Standing, problem: Problem, *, goes_on: bool) -> None:
+    def _forget(self, one: Incident) -> None:
+        self._live.pop(one.id, None)
+        self._ids.pop((one.route, one.group), None)
+        self._timers.cancel(str(one.id))
+        for place in {(key.cluster, key.reason) for key in one.problems}:
+            known = self._going_on.get(place, set())
+            known.discard(one.id)
+            if not known:
+                self._going_on.pop(place, None)
+
+    def _note(self, key: Standing, problem: Problem) -> None:
         """Keep in mind where a problem goes on, and what it may inhibit."""
         id_, (cluster, _, _, _, reason) = key
-        if goes_on:
+        if problem.goes_on:
             self._going_on.setdefault((cluster, reason), set()).add(id_)
             self._mutes.stand(key, match_texts(problem.event))
         else:

@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from tocsin_consumer.check import build_receivers, load_checked, summary
+from tocsin_consumer.check import build_receivers, load_checked
+from tocsin_consumer.check_command import check
 from tocsin_consumer.command import (
     FAILED,
     UNUSABLE,
@@ -28,6 +29,7 @@ from tocsin_consumer.errors import DeliveryError
 from tocsin_consumer.event_file import find_event
 from tocsin_consumer.incidents_command import incidents
 from tocsin_consumer.preview import preview_html, preview_text
+from tocsin_consumer.replay_command import replay
 from tocsin_consumer.route_command import route_
 from tocsin_consumer.samples import samples
 from tocsin_consumer.settings import ConsumerSettings
@@ -63,8 +65,10 @@ def main() -> None:
     """Take the warnings of Kubernetes clusters from MQTT to where people look."""
 
 
+main.add_command(check)
 main.add_command(dead)
 main.add_command(incidents)
+main.add_command(replay)
 main.add_command(route_)
 main.add_command(silence)
 
@@ -76,24 +80,13 @@ def run(config: Path) -> None:
     from tocsin_consumer.config_file import ConfigFile  # noqa: PLC0415 - for this command only
     from tocsin_consumer.run import run as run_consumer  # noqa: PLC0415 - so is the database
 
+    stop, reload = _event_of(signal.SIGTERM, signal.SIGINT), _event_of(signal.SIGHUP)
     file = ConfigFile(config, os.environ)
     with configuration_errors():
-        settings = file.load()
-    logs.configure(settings.log.level, settings.log.format)
-    stop, reload = _event_of(signal.SIGTERM, signal.SIGINT), _event_of(signal.SIGHUP)
+        loaded = file.load()
+    logs.configure(loaded.settings.log.level, loaded.settings.log.format)
     with consumer_errors():
-        sys.exit(run_consumer(file, settings, stop=stop, reload=reload))
-
-
-@main.command()
-@config_option
-def check(config: Path) -> None:
-    """Check the configuration and render every sample, without connecting."""
-    with configuration_errors():
-        settings, _ = load_checked(config, os.environ)
-    for line in summary(settings):
-        click.echo(line)
-    click.echo(f"{config} is fine")
+        sys.exit(run_consumer(file, loaded, stop=stop, reload=reload))
 
 
 @main.command()

@@ -94,12 +94,21 @@ def from_cluster(cluster: str | None, event: EventPayload) -> EventPayload:
     Raises:
         click.BadParameter: no cluster is called that.
     """
-    if cluster is None:
-        return event
+    name = cluster_of(cluster)
+    return event if name is None else event.model_copy(update={"cluster": name})
+
+
+def cluster_of(text: str | None) -> str | None:
+    """Return the cluster that the option `--cluster` names, if it does.
+
+    Raises:
+        click.BadParameter: no cluster is called that.
+    """
     try:
-        return event.model_copy(update={"cluster": TypeAdapter(ClusterField).validate_python(cluster)})
+        return None if text is None else str(TypeAdapter(ClusterField).validate_python(text))
     except ValidationError as error:
-        raise click.BadParameter(error.errors()[0]["msg"], param_hint="--cluster") from error
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise click.BadParameter(message, param_hint="--cluster") from error
 
 
 def give_up(text: str, code: int) -> NoReturn:

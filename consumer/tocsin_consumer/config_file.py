@@ -6,14 +6,25 @@ their time, size and inode: editors and Kubernetes put a new file in the place o
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tocsin_consumer.check import load_checked
 from tocsin_consumer.settings import ConsumerSettings
+from tocsin_schemas.configuration import ConfigurationError, overlay, read
 
 #: What tells one state of a file from another, as far as that is seen without reading it.
 Stamp = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration as it was read; two are equal if there is nothing to take over."""
+
+    settings: ConsumerSettings
+    #: Differs where the content of any file does.
+    digest: str
 
 
 class ConfigFile:
@@ -22,37 +33,42 @@ class ConfigFile:
     def __init__(self, path: Path, environment: Mapping[str, str]) -> None:
         self.path = path
         self._environment = environment
-        self._named: list[Path] = [path]
-        #: The files as they were when they were read, and when they were looked at last.
+        self._named: list[Path] = []
+        #: The files as they were before they were read, and when they were looked at last.
         self._read: dict[Path, Stamp | None] = {}
         self._seen: dict[Path, Stamp | None] = {}
 
-    def load(self) -> ConsumerSettings:
+    def load(self) -> Loaded:
         """Return what the file says now.
 
         Raises:
-            ConfigurationError: with everything that is wrong; until the file changes, it is not worth another try.
+            ConfigurationError: with everything that is wrong; until a file changes, it is not worth another try.
         """
-        self._read = self._seen = self._stamps()
-        settings, document = load_checked(self.path, self._environment)
-        self._named = [self.path, *map(Path, dict.fromkeys(_files_in(document.values)))]
-        self._read = self._seen = self._stamps()
-        return settings
+        stamp = _stamp(self.path)
+        self._named = self._files() or self._named
+        self._read = self._seen = {**self._stamps(), self.path: stamp}
+        settings, _ = load_checked(self.path, self._environment)
+        return Loaded(settings, self._digest())
 
     def has_changed(self) -> bool:
         """Tell whether a file is not as it was read, and has held still since this was asked last."""
         seen, self._seen = self._seen, self._stamps()
         return self._seen != self._read and self._seen == seen
 
-    def content(self) -> str:
-        """Return what stands for the content of all files: it differs where they do."""
-        digest = hashlib.sha256()
-        for path in self._named:
-            digest.update(_bytes(path))
-        return digest.hexdigest()
+    def _files(self) -> list[Path]:
+        """Return the files that it names: a wrong one is mended by a file that was missing, too."""
+        try:
+            document = overlay(read(self.path), ConsumerSettings, self._environment)
+        except ConfigurationError:
+            return []
+        return [Path(name) for name in dict.fromkeys(_files_in(document.values))]
+
+    def _digest(self) -> str:
+        digests = [hashlib.sha256(_bytes(path)).digest() for path in (self.path, *self._named)]
+        return hashlib.sha256(b"".join(digests)).hexdigest()
 
     def _stamps(self) -> dict[Path, Stamp | None]:
-        return {path: _stamp(path) for path in self._named}
+        return {path: _stamp(path) for path in (self.path, *self._named)}
 
 
 def _files_in(values: Any, key: str = "") -> Iterator[str]:

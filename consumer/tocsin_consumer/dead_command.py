@@ -1,28 +1,27 @@
 """The commands `tocsin-consumer dead …`: what was given up, and what to do with it."""
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
-from pydantic import TypeAdapter, ValidationError
 
 from tocsin_consumer.clock import utc_now
-from tocsin_consumer.command import FAILED, UNUSABLE, complain, config_option, give_up, load, open_store
+from tocsin_consumer.command import FAILED, complain, config_option, duration_of, give_up, load, open_store
 from tocsin_consumer.dead_letter import DeadLetter, Kind, Search
+from tocsin_consumer.dead_text import dead_line, dead_object, dead_text
 from tocsin_consumer.decode import Rejection, decode
-from tocsin_consumer.inert import inert, one_line
 from tocsin_consumer.settings import ConsumerSettings
-from tocsin_schemas.configuration import Duration
 
 if TYPE_CHECKING:
     from tocsin_consumer.store import Store
 
-#: Dead letters that are listed, tried again or dropped at once.
-_LIMIT: Final = 1000
-_SHOWN: Final = 80
+#: Dead letters that are looked at together: with their payloads, they take 13 MB at most.
+_PAGE: Final = 200
 
 _kind = click.option(
     "--kind",
@@ -44,7 +43,7 @@ def dead() -> None:
 @_kind
 @_receiver
 @click.option("--since", metavar="DURATION", help="Only of so long, such as 2d.")
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, _LIMIT), help="Only the newest.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 1000), help="Only the newest.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_(
     config: Path, kind: str | None, receiver: str | None, *, since: str | None, limit: int, as_json: bool
@@ -53,9 +52,12 @@ def list_(
     settings = load(config)
     search = Search(kind=Kind(kind) if kind else None, receiver=receiver, since=_ago(since, "--since"))
     with open_store(settings) as store:
+        count, _ = store.count_dead_letters(search)
         letters = store.dead_letters(search, limit=limit)
+    if count > len(letters):
+        complain(f"{count - len(letters)} older ones are not shown; see --limit")
     for letter in letters:
-        click.echo(json.dumps(_object(letter), ensure_ascii=False) if as_json else _line(letter, settings))
+        click.echo(json.dumps(dead_object(letter)) if as_json else dead_line(letter, settings.time_zone))
     if not letters:
         complain("there are no such dead letters")
 
@@ -65,11 +67,10 @@ def list_(
 @click.argument("id_", metavar="ID", type=int)
 def show(config: Path, id_: int) -> None:
     """Show all of one dead letter."""
-    settings = load(config)
-    with open_store(settings) as store:
-        (letter,) = _found(store, (id_,))
-    for name, value in _object(letter).items():
-        click.echo(f"{name:<9} {inert(_pretty(value) if name == 'payload' else str(value))}")
+    with open_store(load(config)) as store:
+        _check_ids(store, [id_])
+        (letter,) = store.dead_letters(Search(ids=(id_,)), limit=1)
+    click.echo(dead_text(letter))
 
 
 @dead.command()
@@ -84,14 +85,21 @@ def replay(config: Path, ids: tuple[int, ...], receiver: str | None, *, everythi
     stays where it is, and so does a state of an event when the receiver has got a newer one.
     """
     settings = load(config)
+    count, stay = 0, Counter[str]()
     with open_store(settings) as store:
-        letters = _chosen(store, ids, Search(receiver=receiver), everything=everything)
-        _refuse_receivers(letters, settings)
-        tried = [letter for letter in letters if letter.kind != Kind.PAYLOAD or _is_understood(letter, settings)]
-        count = store.replay([letter.id for letter in tried], utc_now())
-    complain(f"{count} will be tried again, {len(letters) - count} stay as they are")
-    if letters and not count:
-        give_up("nothing is tried again: not understood, or followed by what the receiver has got", FAILED)
+        for letters in _pages(store, _wanted(store, ids, Search(receiver=receiver), everything=everything)):
+            obstacles = {letter.id: _obstacle(letter, settings) for letter in letters}
+            tried = [id_ for id_, obstacle in obstacles.items() if obstacle is None]
+            done = store.replay(tried, utc_now())
+            stay.update(filter(None, obstacles.values()))
+            stay["the receiver has got a newer state of the event"] += len(tried) - done
+            count += done
+    complain(f"{count} will be tried again")
+    reasons = [f"{number} left as it was: {why}" for why, number in (+stay).items()]
+    for line in reasons:
+        complain(line)
+    if reasons and not count:
+        raise SystemExit(FAILED)
 
 
 @dead.command()
@@ -113,85 +121,55 @@ def drop(
     """Forget dead letters."""
     search = Search(receiver=receiver, before=_ago(older_than, "--older-than"))
     with open_store(load(config)) as store:
-        letters = _chosen(store, ids, search, everything=everything or older_than is not None)
-        if len(letters) > 1 and not yes:
-            click.confirm(f"forget {len(letters)} dead letters?", abort=True, err=True)
-        dropped = store.drop(Search(ids=tuple(letter.id for letter in letters)))
+        search = _wanted(store, ids, search, everything=everything or older_than is not None)
+        count, newest = store.count_dead_letters(search)
+        if count > 1 and not yes:
+            click.confirm(f"forget {count} dead letters?", abort=True, err=True)
+        dropped = store.drop(replace(search, up_to=newest))
     complain(f"{dropped} forgotten")
 
 
 def _ago(text: str | None, option: str) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        return utc_now() - TypeAdapter(Duration).validate_python(text)
-    except ValidationError as error:
-        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise click.BadParameter(reason, param_hint=option) from error
+    return None if text is None else utc_now() - duration_of(text, option)
 
 
-def _chosen(store: "Store", ids: Sequence[int], search: Search, *, everything: bool) -> list[DeadLetter]:
-    """Return the dead letters that the command line names, one way or the other."""
+def _wanted(store: "Store", ids: Sequence[int], search: Search, *, everything: bool) -> Search:
+    """Return which dead letters the command line names, one way or the other."""
     if bool(ids) == everything:
         raise click.UsageError("name the ids of dead letters, or else say --all")
-    return _found(store, ids) if ids else store.dead_letters(search, limit=_LIMIT)
+    if not ids:
+        return search
+    if search.receiver is not None:
+        raise click.UsageError("--receiver goes with --all; ids say all")
+    _check_ids(store, ids)
+    return Search(ids=tuple(ids))
 
 
-def _found(store: "Store", ids: Sequence[int]) -> list[DeadLetter]:
-    letters = store.dead_letters(Search(ids=tuple(ids)), limit=len(ids))
-    missing = set(ids) - {letter.id for letter in letters}
+def _check_ids(store: "Store", ids: Sequence[int]) -> None:
+    missing = [id_ for id_ in dict.fromkeys(ids) if store.count_dead_letters(Search(ids=(id_,))) == (0, 0)]
     if missing:
-        give_up(f"there is no dead letter {', '.join(map(str, sorted(missing)))}", FAILED)
-    return letters
+        give_up(f"there is no dead letter {', '.join(map(str, missing))}", FAILED)
 
 
-def _refuse_receivers(letters: Sequence[DeadLetter], settings: ConsumerSettings) -> None:
-    """End if one is for a receiver that there is no more: it would be a dead letter again at the next start."""
-    known = {receiver.name for receiver in settings.receivers}
-    gone = sorted({letter.receiver for letter in letters if letter.receiver} - known)
-    if gone:
-        give_up(
-            f"no receiver is called {', '.join(gone)} any more; there are {', '.join(sorted(known))}", UNUSABLE
-        )
+def _pages(store: "Store", search: Search) -> Iterator[list[DeadLetter]]:
+    """Yield all that there are by now, oldest first."""
+    _, newest = store.count_dead_letters(search)
+    search = replace(search, up_to=newest)
+    while letters := store.dead_letters(search, limit=_PAGE, newest=False):
+        yield letters
+        search = replace(search, after=letters[-1].id)
 
 
-def _is_understood(letter: DeadLetter, settings: ConsumerSettings) -> bool:
-    said = decode(letter.topic or "", letter.payload or b"", root=settings.topic_root)
-    return not isinstance(said, Rejection)
-
-
-def _line(letter: DeadLetter, settings: ConsumerSettings) -> str:
-    at = letter.at.astimezone(settings.time_zone)
-    return one_line(f"{letter.id:>6}  {at:%Y-%m-%d %H:%M:%S}  {letter.kind:<8}  {_about(letter)}: {letter.reason}")
-
-
-def _about(letter: DeadLetter) -> str:
-    """Return where it comes from or was to go, and what it was about, in a few words."""
-    if letter.receiver is None:
-        return one_line(letter.topic or "")[:_SHOWN]
-    if letter.incident is not None:
-        return f"{letter.receiver}: incident {letter.incident}"
-    return f"{letter.receiver}: {'event' if letter.storm is None else f'storm {letter.storm}'}"
-
-
-def _object(letter: DeadLetter) -> dict[str, Any]:
-    """Return what there is of it, in plain JSON values."""
-    found = {
-        "id": letter.id,
-        "kind": letter.kind.value,
-        "at": letter.at.isoformat(timespec="seconds"),
-        "reason": letter.reason,
-        "topic": letter.topic,
-        "receiver": letter.receiver,
-        "incident": letter.incident,
-        "storm": letter.storm,
-        "payload": None if letter.payload is None else letter.payload.decode("utf-8", "backslashreplace"),
-    }
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _pretty(payload: str) -> str:
-    try:
-        return json.dumps(json.loads(payload), ensure_ascii=False, indent=2)
-    except (ValueError, RecursionError):
-        return payload
+def _obstacle(letter: DeadLetter, settings: ConsumerSettings) -> str | None:
+    """Return why a dead letter cannot be tried again; None if nothing is known against it."""
+    match letter.kind:
+        case Kind.REPLAY:
+            return "the consumer is about to look at it"
+        case Kind.PAYLOAD:
+            said = decode(letter.topic or "", letter.payload or b"", root=settings.topic_root)
+            return "still not understood" if isinstance(said, Rejection) else None
+    names = [receiver.name for receiver in settings.receivers]
+    if letter.receiver in names:
+        return None
+    # It would be a dead letter again at the next start.
+    return f"no receiver is called {letter.receiver} any more; there are {', '.join(names)}"

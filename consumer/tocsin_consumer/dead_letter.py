@@ -39,3 +39,6 @@ class Search:
     receiver: str | None = None
     since: datetime | None = None
     before: datetime | None = None
+    #: Their ids are above the one, and not above the other.
+    after: int | None = None
+    up_to: int | None = None

@@ -21,12 +21,14 @@ _WANTED: Final = """
     AND (:receiver IS NULL OR receiver = :receiver)
     AND (:since IS NULL OR at >= :since)
     AND (:before IS NULL OR at < :before)
+    AND (:after IS NULL OR dead_letters.id > :after)
+    AND (:up_to IS NULL OR dead_letters.id <= :up_to)
 """
 _FIND: Final = f"""
 SELECT dead_letters.id, kind, reason, at, topic, COALESCE(dead_letters.payload, events.payload), receiver,
     incident, storm
 FROM dead_letters LEFT JOIN events ON events.id = event
-WHERE {_WANTED} ORDER BY dead_letters.id DESC LIMIT :limit
+WHERE {_WANTED} ORDER BY dead_letters.id
 """  # noqa: S608 - constants
 _MARK: Final = """
 UPDATE dead_letters SET kind = 'replay' WHERE kind = 'payload' AND id IN (SELECT value FROM json_each(?))
@@ -78,10 +80,18 @@ def insert_deliveries(connection: Connection, outcomes: Sequence[Outcome]) -> No
     insert(connection, "INSERT INTO dead_letters (kind, reason, at, receiver, event, incident, storm)", rows)
 
 
-def find(connection: Connection, search: Search, *, limit: int) -> list[DeadLetter]:
-    """Return the newest dead letters that are wanted, oldest first."""
-    rows = connection.execute(_FIND, {**_named(search), "limit": limit}).fetchall()
-    return [_letter(row) for row in reversed(rows)]
+def find(connection: Connection, search: Search, *, limit: int, newest: bool) -> list[DeadLetter]:
+    """Return the newest or else the oldest dead letters that are wanted, oldest first."""
+    order = "DESC" if newest else "ASC"
+    rows = connection.execute(f"{_FIND} {order} LIMIT :limit", {**_named(search), "limit": limit}).fetchall()
+    return [_letter(row) for row in (reversed(rows) if newest else rows)]
+
+
+def count(connection: Connection, search: Search) -> tuple[int, int]:
+    """Return how many dead letters are wanted, and the id of the newest; 0 if there is none."""
+    query = f"SELECT COUNT(*), COALESCE(MAX(id), 0) FROM dead_letters WHERE {_WANTED}"  # noqa: S608 - a constant
+    ((number, id_),) = connection.execute(query, _named(search)).fetchall()
+    return number, id_
 
 
 def delete(connection: Connection, search: Search) -> int:
@@ -129,6 +139,8 @@ def _named(search: Search) -> dict[str, Any]:
         "receiver": search.receiver,
         "since": optional_milliseconds(search.since),
         "before": optional_milliseconds(search.before),
+        "after": search.after,
+        "up_to": search.up_to,
     }
 
 

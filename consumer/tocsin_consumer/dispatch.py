@@ -83,9 +83,9 @@ def decide(
         if receiver not in pending
     }
     causes = {receiver: step.cause for receiver, step in steps.items() if step.cause}
-    if causes or pending:
-        return Decision(causes, now + timing.group_interval)
     waits = [step.at for step in steps.values() if step.at]
+    if causes or pending:
+        return Decision(causes, min([now + timing.group_interval, *waits]))
     if waits or incident.state == State.OPEN:
         return Decision(causes, min(waits, default=None))
     rests_until = max((one.at for one in told.values()), default=incident.opened_at) + timing.group_interval

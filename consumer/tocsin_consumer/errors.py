@@ -35,5 +35,9 @@ class StoreError(ConsumerError):
     """The store cannot be used: locked, full, damaged, or not one of ours. The text says which."""
 
 
+class SecretError(ConsumerError):
+    """A secret that a receiver needs cannot be read; the text names its file, not what stands in it."""
+
+
 class EventFileError(ConsumerError):
     """A file does not hold an event; the text says why."""

@@ -16,6 +16,8 @@ from tocsin_schemas.event import EventPayload
 
 #: The cluster of an Event that comes without one.
 _CLUSTER = "example"
+#: Who reports as the node that it is on; the instances of others are host names.
+_NODE_AGENT = "kubelet"
 
 
 def find_event(name: str, *, clock: Clock = utc_now) -> Notification:
@@ -50,7 +52,10 @@ def _read(path: Path, known: Mapping[str, Notification]) -> EventPayload:
 
 
 def from_kubernetes(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the wire's form of an Event of core/v1, or of the notification of a watch that holds one."""
+    """Return the wire's form of an Event of core/v1, or of the notification of a watch that holds one.
+
+    It is what a producer makes of it, so that what is tried here is what would come.
+    """
     event = _object(value, "object") or value
     metadata, involved, series = (_object(event, key) for key in ("metadata", "involvedObject", "series"))
     source = _object(event, "source")
@@ -62,20 +67,31 @@ def from_kubernetes(value: Mapping[str, Any]) -> dict[str, Any]:
         "type": event.get("type"),
         "reason": event.get("reason"),
         "kind": involved.get("kind"),
-        "ns": involved.get("namespace"),
+        "ns": involved.get("namespace") or None,
         "name": involved.get("name"),
-        "field": involved.get("fieldPath"),
+        "field": involved.get("fieldPath") or None,
         "msg": event.get("message"),
         "count": series.get("count") or event.get("count") or 1,
         "first": _epoch(first or once or created),
         "last": _epoch(series.get("lastObservedTime") or last or once or first or created),
-        "from": source.get("component") or event.get("reportingComponent"),
-        "node": source.get("host"),
+        "from": _component(event),
+        "node": source.get("host") or _reporting_node(event, involved),
         "uid": metadata.get("uid"),
         "boot": 0,
         "seq": 0,
     }
     return {key: field for key, field in fields.items() if field is not None}
+
+
+def _component(event: Mapping[str, Any]) -> Any:
+    return event.get("reportingComponent") or _object(event, "source").get("component") or None
+
+
+def _reporting_node(event: Mapping[str, Any], involved: Mapping[str, Any]) -> Any:
+    """Return the node of an Event without a host: a kubelet reports as its node, and a Node is one."""
+    if _component(event) == _NODE_AGENT and event.get("reportingInstance"):
+        return event["reportingInstance"]
+    return involved.get("name") if involved.get("kind") == "Node" else None
 
 
 def _object(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -9,12 +9,25 @@ _log = logging.getLogger(__name__)
 
 
 class Job:
-    """A thread with one job, and the event that ends it."""
+    """A thread with one job, and the event that ends it.
+
+    Args:
+        name: of the thread.
+        run: the job; it is given the event.
+        wake: lets it look at the event now.
+        close: lets go what the job has taken before it begins, whether it began or not.
+    """
 
     def __init__(
-        self, name: str, run: Callable[[threading.Event], None], wake: Callable[[], None] = lambda: None
+        self,
+        name: str,
+        run: Callable[[threading.Event], None],
+        wake: Callable[[], None] = lambda: None,
+        *,
+        close: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
+        self.close = close
         self._stop = threading.Event()
         self._wake = wake
         self._thread = threading.Thread(target=run, args=(self._stop,), name=name, daemon=True)

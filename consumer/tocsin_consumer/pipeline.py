@@ -8,12 +8,14 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import partial
 from types import MappingProxyType
+from typing import Final
 
 from tocsin_consumer import sequence
 from tocsin_consumer.board import Board
 from tocsin_consumer.clock import Clock, utc_now
-from tocsin_consumer.dead_letter import Kind, Search
+from tocsin_consumer.dead_letter import DeadLetter, Kind, Search
 from tocsin_consumer.decode import Rejection, Said, decode
+from tocsin_consumer.errors import StoreError
 from tocsin_consumer.inbox import Arrival
 from tocsin_consumer.inert import one_line
 from tocsin_consumer.intake import Uplink
@@ -32,6 +34,9 @@ from tocsin_schemas.event import EventPayload
 from tocsin_schemas.session import Received
 
 _log = logging.getLogger(__name__)
+
+#: Messages that are taken through all stages again at a time, so that what comes meanwhile does not wait for long.
+_AGAIN_LIMIT: Final = 100
 
 
 @dataclass(slots=True)
@@ -129,20 +134,27 @@ class Pipeline:
         self._clock = clock
         self._positions = store.positions()
         self._dead_letters = ThrottledLog(_log)
+        #: Whether there is something that people have done to the store and that is not taken over yet.
+        self._is_commanded = False
 
     def process(self, arrivals: Sequence[Arrival]) -> None:
-        """Take `arrivals` through all stages; when this returns, they may be acknowledged.
+        """Take `arrivals` through the stages up to their incidents; when this returns, they may be acknowledged.
+
+        decode → number → dedupe → presence → route → group → store
 
         Raises:
             StoreError: nothing of this is kept, and nothing is counted; it may be tried again.
         """
+        now = self._clock()
         decoded = [(arrival, self._decode(arrival)) for arrival in arrivals]
         said = [(arrival, one) for arrival, one in decoded if not isinstance(one, Rejection)]
-        events = [(arrival, one) for arrival, one in said if isinstance(one, EventPayload)]
         dead = [_dead(arrival, one.reason) for arrival, one in decoded if isinstance(one, Rejection)]
+        events = [(arrival, one) for arrival, one in said if isinstance(one, EventPayload)]
         moved, missing = sequence.advance(self._positions, (event for _, event in events))
         fresh, repeats, stale = dedupe(events, self._store.highest_counts({_key(event) for _, event in events}))
-        changes = self.roster.hear(said, missing, now=self._clock())
+        changes = self.roster.hear(said, missing, now=now)
+        incidents = IncidentChanges()
+        entries = self._route_and_group(fresh, changes, incidents, now=now)
         counted = Counters(
             seen=len(arrivals),
             statuses=len(said) - len(events),
@@ -151,13 +163,16 @@ class Pipeline:
             stale=stale,
             missing=sum(missing.values()),
             events=len(fresh),
+            dropped=sum(not entry.is_wanted for entry in entries[: len(fresh)]),
         )
-        self._keep(changes, counted, fresh=fresh, dead=dead, moved=moved)
+        self._commit(changes, incidents, entries, dead=dead, moved=moved, counted=counted, now=now)
         for cluster, count in missing.items():
             _log.warning("cluster %s: %d of the events that it published have not come", cluster, count)
 
     def decide(self, uplink: Uplink | None, *, is_current: bool = True) -> None:
-        """Tell what time alone makes worth telling.
+        """Tell what time makes worth telling; each receiver's worker takes it from there.
+
+        presence → quiet → inhibit → silence → tell → storm → store, then render → deliver → record (deliver.py)
 
         While more has come than was processed, nothing is taken for silence: that may be about to end.
 
@@ -168,39 +183,17 @@ class Pipeline:
         Raises:
             StoreError: nothing is decided yet; it may be tried again.
         """
-        if self._store.changed_elsewhere():
-            self._heed_commands()
+        self._heed()
         now = self._clock()
-        changes, incidents = Changes(), IncidentChanges()
-        if is_current:
-            changes = self.roster.elapse(uplink, now)
+        changes = self.roster.elapse(uplink, now) if is_current else Changes()
         heard_since = partial(self.roster.heard_since, now=now) if is_current else _never
+        incidents = IncidentChanges()
         self.board.elapse(incidents, self._store.recall, heard_since, now=now)
         self.storms.gather(incidents, now=now)
         self.storms.elapse(incidents, now=now)
         if changes or incidents:
-            self._keep(changes, Counters(), incidents=incidents)
-
-    def _heed_commands(self) -> None:
-        """Take over what people have done to the store in processes of their own: silences, and dead letters."""
-        self._mutes.renew(self._store.silences(self._clock()))
-        self.board.look_again()
-        self._process_again()
-        if waiting := self._store.backlog():
-            self._notify(waiting.keys())
-
-    def _process_again(self) -> None:
-        """Take messages through all stages that were not understood before.
-
-        What was said of clusters then is old, as if it were retained.
-        """
-        letters = self._store.dead_letters(Search(kind=Kind.REPLAY))
-        messages = [Received(letter.topic or "", letter.payload or b"", 0, retained=True) for letter in letters]
-        if letters:
-            self.process(
-                [Arrival(message, letter.at, None) for message, letter in zip(messages, letters, strict=True)]
-            )
-            self._store.drop(Search(ids=tuple(letter.id for letter in letters)))
+            entries = self._route_and_group((), changes, incidents, now=now)
+            self._commit(changes, incidents, entries, now=now)
 
     def expect(self, clusters: Collection[str]) -> None:
         """Watch out for `clusters`, and no longer for others that were never seen.
@@ -208,9 +201,11 @@ class Pipeline:
         Raises:
             StoreError: they are not kept.
         """
-        changes = self.roster.expect(clusters, self._clock())
+        now = self._clock()
+        changes, incidents = self.roster.expect(clusters, now), IncidentChanges()
         if changes:
-            self._keep(changes, Counters())
+            entries = self._route_and_group((), changes, incidents, now=now)
+            self._commit(changes, incidents, entries, now=now)
 
     def reject(self, arrival: Arrival, reason: str) -> None:
         """Make a dead letter of a message that no stage may look at again.
@@ -218,28 +213,39 @@ class Pipeline:
         Raises:
             StoreError: it is not kept; it may be tried again.
         """
-        self._keep(Changes(), Counters(seen=1, rejected=1), dead=[_dead(arrival, reason)])
+        dead, counted = [_dead(arrival, reason)], Counters(seen=1, rejected=1)
+        self._commit(Changes(), IncidentChanges(), [], dead=dead, counted=counted, now=self._clock())
 
-    def _keep(
-        self,
-        changes: Changes,
-        counted: Counters,
-        *,
-        fresh: Sequence[Fresh] = (),
-        dead: Sequence[DeadPayload] = (),
-        moved: Mapping[str, Position] = MappingProxyType({}),
-        incidents: IncidentChanges | None = None,
-    ) -> None:
-        """Route and group what is to be told, and commit it all at once.
+    def _decode(self, arrival: Arrival) -> Said | Rejection:
+        return decode(arrival.message.topic, arrival.message.payload, root=self._root)
 
-        Only then is it told, counted, and the starting point of what comes next.
-        """
-        now = self._clock()
-        notices = [_of_notice(notice) for notice in changes.notices]
-        incidents = incidents or IncidentChanges()
+    def _route_and_group(
+        self, fresh: Sequence[Fresh], changes: Changes, incidents: IncidentChanges, *, now: datetime
+    ) -> list[Entry]:
+        """Let events and notices go where the routes say: to receivers by themselves, and into incidents."""
         for cluster in (name for name, known in changes.presences.items() if known is None):
             self.board.forget(incidents, cluster, now=now)
-        entries = [self._sort(one, incidents, now) for one in (*fresh, *notices)]
+        notices = [_of_notice(notice) for notice in changes.notices]
+        return [self._route_one(one, incidents, now) for one in (*fresh, *notices)]
+
+    def _route_one(self, fresh: Fresh, incidents: IncidentChanges, now: datetime) -> Entry:
+        decision = self._route.decide(fresh.event)
+        self.board.take(incidents, fresh.event, fresh.occurred, decision.taken, now=now)
+        is_wanted = bool(decision.receivers)
+        return Entry(fresh.event, fresh.payload, fresh.received_at, decision.single, is_wanted=is_wanted)
+
+    def _commit(
+        self,
+        changes: Changes,
+        incidents: IncidentChanges,
+        entries: Sequence[Entry],
+        *,
+        now: datetime,
+        dead: Sequence[DeadPayload] = (),
+        moved: Mapping[str, Position] = MappingProxyType({}),
+        counted: Counters | None = None,
+    ) -> None:
+        """Commit it all at once; only then is it told, counted, and the starting point of what comes next."""
         self._store.record(
             entries,
             dead,
@@ -253,45 +259,58 @@ class Pipeline:
         self.roster.keep(changes, now)
         self.board.keep(incidents, now)
         self.storms.keep(incidents, now)
-        self._tell(dead, notices)
-        self.counters.add(counted)
-        self.counters.add(
-            Counters(
-                dropped=sum(not entry.is_wanted for entry in entries[: len(fresh)]),
-                deliveries=sum(len(entry.receivers) for entry in entries),
-                notifications=len(incidents.orders),
-                digested=len(incidents.enrolled),
-                needless=incidents.needless,
-                notices=len(notices),
-            )
-        )
+        self._tell(dead, entries[len(entries) - len(changes.notices) :])
+        self.counters.add(counted or Counters())
+        self.counters.add(_called_for(changes, incidents, entries))
         self._notify(
             {receiver for entry in entries for receiver in entry.receivers}
             | {order.receiver for order in incidents.orders}
             | {order.receiver for order in incidents.digests}
         )
 
-    def _sort(self, fresh: Fresh, incidents: IncidentChanges, now: datetime) -> Entry:
-        """Let one state go where the routes say: to receivers by itself, and into incidents."""
-        decision = self._route.decide(fresh.event)
-        self.board.take(incidents, fresh.event, fresh.occurred, decision.taken, now=now)
-        return Entry(
-            fresh.event, fresh.payload, fresh.received_at, decision.single, is_wanted=bool(decision.receivers)
-        )
+    def _heed(self) -> None:
+        """Heed commands: again if the store fails, but not if anything else does, as it would do so for ever."""
+        is_commanded, self._is_commanded = self._is_commanded or self._store.changed_elsewhere(), False
+        if is_commanded:
+            try:
+                self._is_commanded = self._heed_commands()
+            except StoreError:
+                self._is_commanded = True
+                raise
 
-    def _decode(self, arrival: Arrival) -> Said | Rejection:
-        return decode(arrival.message.topic, arrival.message.payload, root=self._root)
+    def _heed_commands(self) -> bool:
+        """Take over what people have done to the store in processes of their own; tell whether there is more."""
+        self._mutes.renew(self._store.silences(self._clock()))
+        self.board.look_again()
+        letters = self._store.dead_letters(Search(kind=Kind.REPLAY), limit=_AGAIN_LIMIT, newest=False)
+        for letter in letters:
+            self._process_again(letter)
+        if waiting := self._store.backlog():
+            self._notify(waiting.keys())
+        return len(letters) == _AGAIN_LIMIT
 
-    def _tell(self, dead: Iterable[DeadPayload], notices: Iterable[Fresh]) -> None:
+    def _process_again(self, letter: DeadLetter) -> None:
+        """Take a message through all stages that was not understood before: alone, as it may be to blame.
+
+        What was said of a cluster then is old, as if it were retained.
+        """
+        message = Received(letter.topic or "", letter.payload or b"", 0, retained=True)
+        arrival = Arrival(message, letter.at, None)
+        try:
+            self.process([arrival])
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one bad message must not keep all else from being decided
+            _log.exception("a message failed again")
+            self.reject(arrival, f"internal error: {type(error).__name__}")
+        self._store.drop(Search(ids=(letter.id,)))
+
+    def _tell(self, dead: Iterable[DeadPayload], notices: Iterable[Entry]) -> None:
         for letter in dead:
             self._dead_letters.error("dead letter: %s: %s", one_line(letter.topic[:200]), letter.reason)
         for notice in notices:
             log = _log.info if notice.event.type == "Normal" else _log.warning
             log("cluster %s: %s: %s", notice.event.cluster, notice.event.reason, notice.event.msg)
-
-
-def _never(_cluster: str) -> None:
-    """Hear of no cluster."""
 
 
 def dedupe(events: Iterable[Arrived], known: Mapping[Key, int]) -> tuple[list[Fresh], int, int]:
@@ -313,6 +332,21 @@ def dedupe(events: Iterable[Arrived], known: Mapping[Key, int]) -> tuple[list[Fr
         else:
             stale += 1
     return fresh, repeats, stale
+
+
+def _never(_cluster: str) -> None:
+    """Hear of no cluster."""
+
+
+def _called_for(changes: Changes, incidents: IncidentChanges, entries: Sequence[Entry]) -> Counters:
+    """Return what is to be told of all that was kept."""
+    return Counters(
+        deliveries=sum(len(entry.receivers) for entry in entries),
+        notifications=len(incidents.orders),
+        digested=len(incidents.enrolled),
+        needless=incidents.needless,
+        notices=len(changes.notices),
+    )
 
 
 def _of_notice(notice: Notice) -> Fresh:

@@ -54,6 +54,10 @@ class ProbeServer:
             while not stop.is_set():
                 self._server.handle_request()
 
+    def close(self) -> None:
+        """Let the address go; a second time this does nothing."""
+        self._server.server_close()
+
 
 def verdict(problems: Sequence[str]) -> Answer:
     """Return the answer of a probe: 200, or 503 with a problem a line."""

@@ -8,9 +8,9 @@ from typing import Final
 
 from tocsin_consumer.check import build_receivers
 from tocsin_consumer.clock import Clock, utc_now
-from tocsin_consumer.config_file import ConfigFile
+from tocsin_consumer.config_file import ConfigFile, Loaded
 from tocsin_consumer.deliver import Worker
-from tocsin_consumer.errors import ConsumerError, StoreError
+from tocsin_consumer.errors import ConsumerError, SecretError, StoreError
 from tocsin_consumer.feed import Feed
 from tocsin_consumer.health import Health
 from tocsin_consumer.inbox import MESSAGE_LIMIT, Arrival, Inbox
@@ -21,6 +21,7 @@ from tocsin_consumer.mute import Mutes
 from tocsin_consumer.pipeline import Pipeline
 from tocsin_consumer.probes import ListenError
 from tocsin_consumer.receiver_settings import ReceiverSettings
+from tocsin_consumer.receivers.receiver import Receiver
 from tocsin_consumer.route import Route
 from tocsin_consumer.settings import ConsumerSettings
 from tocsin_consumer.store import Store
@@ -51,6 +52,7 @@ class Consumer:
         clock: the time of day.
 
     Raises:
+        SecretError: a secret of a receiver's cannot be read.
         StoreError: the store cannot be used.
         ListenError: nobody can listen at the address that is configured.
     """
@@ -60,9 +62,9 @@ class Consumer:
     ) -> None:
         self._settings = settings
         self._clock = clock
+        self._receivers = _receivers(settings)
         self._store = Store(settings.store, exclusive=True)
         self._metrics = metrics or Metrics()
-        self._receivers = build_receivers(settings)
         self._workers = {configured.name: self._worker(configured) for configured in settings.receivers}
         self._inbox = Inbox()
         self._intake = Intake(settings.topic_root, self._inbox, clock=clock)
@@ -87,8 +89,9 @@ class Consumer:
         ]
         self._feed_job = Job("pipeline", self._feed.run, self._inbox.wake)
         self._session_job = Job("mqtt", self._session.run, self._session.wake)
+        self._watch_jobs: list[Job] = []
         try:
-            self._watch_jobs = list(watch_jobs(settings, self._health(), self._metrics))
+            self._watch_jobs += list(watch_jobs(settings, self._health(), self._metrics))
         except ListenError:
             self.close()
             raise
@@ -135,6 +138,8 @@ class Consumer:
 
     def close(self) -> None:
         """Let files and connections go, once nothing runs."""
+        for job in self._watch_jobs:
+            job.close()
         for receiver in self._receivers.values():
             receiver.close()
         self._store.close()
@@ -203,64 +208,82 @@ class Running:
 
     Args:
         file: the configuration file.
-        settings: what it said when it was read first.
+        loaded: what it said when it was read first.
+        stop: set when no consumer shall start any more.
         reload: set when it is to be read again, whether it has changed or not.
     """
 
-    def __init__(self, file: ConfigFile, settings: ConsumerSettings, reload: threading.Event) -> None:
+    def __init__(
+        self, file: ConfigFile, loaded: Loaded, *, stop: threading.Event, reload: threading.Event
+    ) -> None:
         self._file = file
+        self._stop = stop
         self._reload = reload
         self._metrics = Metrics()
-        self._in_force = settings, file.content()
-        self._consumer = self._started(settings)
+        self._in_force = loaded
+        #: None between one and the next.
+        self._consumer: Consumer | None = self._started(loaded.settings)
         self._metrics.reloads.note(is_good=True)
 
     def look_after(self) -> bool:
         """Take over a configuration that has changed, and tell whether the consumer can go on."""
-        asked = self._reload.is_set()
-        self._reload.clear()
-        if asked or self._file.has_changed():
-            news = self._load()
-            if news is not None and not self._replace(news):
-                return False
-        return self._consumer.look_after()
+        news = self._load() if self._is_due() else None
+        if news is not None and not self._replace(news):
+            return False
+        return self._consumer is None or self._consumer.look_after()
 
     def stop(self) -> bool:
         """Stop, and tell whether nothing was cut short."""
-        return self._consumer.stop()
+        consumer, self._consumer = self._consumer, None
+        return consumer is None or consumer.stop()
 
-    def _load(self) -> ConsumerSettings | None:
+    def _is_due(self) -> bool:
+        asked = self._reload.is_set()
+        if asked:  # and not otherwise: it may have been set just now
+            self._reload.clear()
+        return self._file.has_changed() or asked
+
+    def _load(self) -> Loaded | None:
         """Return what the file says now; None if that cannot be used, or is in force."""
         try:
-            settings = self._file.load()
+            loaded = self._file.load()
         except ConfigurationError as error:
             self._metrics.reloads.note(is_good=False)
             _log.error("the configuration cannot be used, and the one before stays in force:\n%s", error)
             return None
-        self._metrics.reloads.note(is_good=True)
-        if (settings, self._file.content()) == self._in_force:
+        if loaded == self._in_force:
+            self._metrics.reloads.note(is_good=True)
             _log.info("%s says what is in force", self._file.path)
             return None
-        return settings
+        return loaded
 
-    def _replace(self, settings: ConsumerSettings) -> bool:
-        """Let a consumer with `settings` take over, or else the one before; tell whether there is one."""
+    def _replace(self, loaded: Loaded) -> bool:
+        """Let a consumer with `loaded` take over, or else with the one before; tell whether we can go on."""
         _log.info("%s has changed; starting anew with it", self._file.path)
-        if not self._consumer.stop():
+        if not self.stop():
             _log.critical("what runs could not be stopped for a new configuration; stopping")
             return False
-        before, _ = self._in_force
+        if self._stop.is_set():
+            return True
         try:
-            self._consumer = self._started(settings)
+            self._consumer = self._started(loaded.settings)
         except ConsumerError as error:
-            self._metrics.reloads.note(is_good=False)
-            _log.error("the configuration cannot be used, and the one before is in force again: %s", error)
-            self._consumer = self._started(before)
+            self._fall_back(error)
         else:
-            self._in_force = settings, self._file.content()
-            if settings.log != before.log:
-                logs.configure(settings.log.level, settings.log.format)
+            self._take_over(loaded)
         return True
+
+    def _fall_back(self, error: ConsumerError) -> None:
+        self._metrics.reloads.note(is_good=False)
+        _log.error("the configuration cannot be used, and the one before is in force again: %s", error)
+        self._consumer = self._started(self._in_force.settings)
+
+    def _take_over(self, loaded: Loaded) -> None:
+        before, self._in_force = self._in_force, loaded
+        log = loaded.settings.log
+        if log != before.settings.log:
+            logs.configure(log.level, log.format)
+        self._metrics.reloads.note(is_good=True)
 
     def _started(self, settings: ConsumerSettings) -> Consumer:
         consumer = Consumer(settings, metrics=self._metrics)
@@ -272,14 +295,26 @@ class Running:
         return consumer
 
 
-def run(file: ConfigFile, settings: ConsumerSettings, *, stop: threading.Event, reload: threading.Event) -> int:
+def run(file: ConfigFile, loaded: Loaded, *, stop: threading.Event, reload: threading.Event) -> int:
     """Run until `stop` is set, and return the exit code: 0 when clean, 1 when something was cut short.
 
     Raises:
-        ConsumerError: the store cannot be used, or nobody can listen where it is configured.
+        ConsumerError: the store or a secret cannot be used, or nobody can listen where it is configured.
     """
-    running = Running(file, settings, reload)
+    running = Running(file, loaded, stop=stop, reload=reload)
     healthy = True
     while healthy and not stop.wait(_LOOK_SECONDS):
         healthy = running.look_after()
     return 0 if running.stop() and healthy else 1
+
+
+def _receivers(settings: ConsumerSettings) -> dict[str, Receiver]:
+    """Return the configured receivers by name, whose secrets were there when the configuration was checked.
+
+    Raises:
+        SecretError: one of them is not there any more.
+    """
+    try:
+        return build_receivers(settings)
+    except OSError as error:
+        raise SecretError(f"{error.filename} cannot be read: {error.strerror}") from error

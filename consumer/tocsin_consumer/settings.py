@@ -164,11 +164,11 @@ class StormSettings(Settings):
     """When incidents are told together in a digest, and no longer one by one."""
 
     cluster: RateLimitSettings | None = Field(
-        default=RateLimitSettings(count=10, per=timedelta(minutes=5)),
+        default=RateLimitSettings(count=30, per=timedelta(minutes=5)),
         description="So many incidents of one cluster are told one by one to a receiver; null for any number.",
     )
     fleet: RateLimitSettings | None = Field(
-        default=RateLimitSettings(count=30, per=timedelta(minutes=5)),
+        default=RateLimitSettings(count=60, per=timedelta(minutes=5)),
         description="So many of all clusters together; null for any number.",
     )
     calm_after: Duration = Field(

@@ -39,6 +39,14 @@ from tocsin_consumer.tables import milliseconds
 
 #: How long a look from outside waits for those who are at the database.
 _LOOK_SECONDS: Final = 0.2
+_NEXT_DECISION: Final = """
+SELECT MIN(due_at) FROM (
+    SELECT due_at FROM incidents WHERE closed_at IS NULL
+    UNION ALL SELECT due_at FROM storms WHERE ended_at IS NULL
+    UNION ALL SELECT due_at FROM presences
+    UNION ALL SELECT due_at FROM losses
+)
+"""
 
 
 class Store:
@@ -132,6 +140,11 @@ class Store:
         with self._database.transaction() as connection:
             return incident_rows.recall(connection, incidents)
 
+    def next_decision_at(self) -> datetime | None:
+        """Return when something is to be decided about an incident, a storm or a cluster; None if nothing is."""
+        with self._database.transaction() as connection:
+            return tables.optional_time_of(*connection.execute(_NEXT_DECISION).fetchone())
+
     def record(
         self,
         entries: Sequence[Entry],
@@ -187,10 +200,15 @@ class Store:
         with self._database.transaction() as connection:
             return delivery_rows.bury_all_but(connection, receivers, reason, now=now)
 
-    def dead_letters(self, search: Search, *, limit: int = 1000) -> list[DeadLetter]:
-        """Return the newest dead letters that are wanted, oldest first."""
+    def dead_letters(self, search: Search, *, limit: int = 1000, newest: bool = True) -> list[DeadLetter]:
+        """Return the newest or else the oldest dead letters that are wanted, oldest first."""
         with self._database.transaction() as connection:
-            return dead_letter_rows.find(connection, search, limit=limit)
+            return dead_letter_rows.find(connection, search, limit=limit, newest=newest)
+
+    def count_dead_letters(self, search: Search) -> tuple[int, int]:
+        """Return how many dead letters are wanted, and the id of the newest; 0 if there is none."""
+        with self._database.transaction() as connection:
+            return dead_letter_rows.count(connection, search)
 
     def drop(self, search: Search) -> int:
         """Forget the dead letters that are wanted, and return how many."""

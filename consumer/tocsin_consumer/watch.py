@@ -28,7 +28,8 @@ def watch_jobs(settings: ConsumerSettings, health: Health, metrics: Metrics) -> 
             "/readyz": lambda: verdict(health.unready()),
             "/metrics": metrics.page,
         }
-        yield Job("http", ProbeServer(settings.http.address, pages).run)
+        server = ProbeServer(settings.http.address, pages)
+        yield Job("http", server.run, close=server.close)
     if settings.heartbeat is not None:
         webhook = Webhook(settings.heartbeat.address, timeout=_HEARTBEAT_TIMEOUT)
         heartbeat = Heartbeat(webhook, problems=health.unready, every=settings.heartbeat.every)

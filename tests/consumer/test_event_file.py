@@ -9,6 +9,8 @@ from tests.consumer.messages import NOW, event, payload
 from tocsin_consumer.errors import EventFileError
 from tocsin_consumer.event_file import find_event, from_kubernetes
 from tocsin_consumer.samples import samples
+from tocsin_producer.event import read_event
+from tocsin_producer.payload import event_payload, numbered
 from tocsin_schemas.event import EventPayload
 
 RECORDING = Path(__file__).parents[1] / "data" / "node-failures.watch.ndjson.gz"
@@ -72,6 +74,32 @@ def test_an_event_of_the_newer_style_has_its_times_and_count_from_the_series() -
         }
     )
     assert (said["count"], said["last"] - said["first"], said["from"]) == (4, 3599, "scheduler")
+
+
+def as_produced(value: dict[str, Any]) -> EventPayload:
+    """Return what a producer of the cluster `example` publishes of an Event."""
+    published = event_payload(read_event(value), "example", message_limit=10**6)
+    return EventPayload.model_validate_json(numbered(published, boot=0, seq=0))
+
+
+@pytest.mark.parametrize("component", ["kubelet", "default-scheduler"])
+@pytest.mark.parametrize("host", ["pi-1", None])
+@pytest.mark.parametrize("kind", ["Pod", "Node"])
+def test_who_reported_an_event_of_any_style_and_where_is_what_a_producer_says(
+    component: str, host: str | None, kind: str
+) -> None:
+    value = recorded()[0]["object"] | {
+        "involvedObject": {"kind": kind, "name": "x", "fieldPath": ""},
+        "source": {"component": "old-name", "host": host} if host else {},
+        "reportingComponent": component,
+        "reportingInstance": "pi-2",
+    }
+    assert EventPayload.model_validate(from_kubernetes(value)) == as_produced(value)
+
+
+def test_every_event_of_a_recorded_watch_is_what_a_producer_publishes_of_it() -> None:
+    for line in recorded():
+        assert EventPayload.model_validate(from_kubernetes(line)) == as_produced(line["object"])
 
 
 @pytest.mark.parametrize(

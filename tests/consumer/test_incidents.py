@@ -243,6 +243,17 @@ def test_what_is_beyond_what_an_incident_tells_apart_is_counted(desk: Desk) -> N
     assert backoff.has_more
 
 
+def test_a_notice_of_the_turn_in_which_its_incident_is_closed_opens_another() -> None:
+    desk = Desk({"group_by": ["kind"], "quiet_after": "1m", "group_interval": "1m"})
+    desk.state("online")
+    desk.say(cluster="edge-2", kind="Cluster", name="other", ns=None)
+    assert len(desk.pass_(20 * SECOND)) == 1
+    desk.state("offline")
+    desk.pass_(5 * MINUTE, step=5 * MINUTE)
+    assert [one.id for one in desk.store.live_incidents()] == [2]
+    assert [report.event.reason for report in desk.pass_(MINUTE)] == ["ClusterOffline"]
+
+
 def test_events_that_an_overlapping_route_takes_as_well_are_told_to_a_receiver_once() -> None:
     routes = [
         {"match": {"kind": "Pod"}, "continue": True},

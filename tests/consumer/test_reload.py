@@ -4,7 +4,8 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from tests.stage.process import Process
 from tests.waiting import until
 from tocsin_consumer import run as run_module
 from tocsin_consumer.config_file import ConfigFile
-from tocsin_consumer.run import run
+from tocsin_consumer.errors import StoreError
+from tocsin_consumer.run import Consumer, run
 from tocsin_consumer.store import Store
 
 pytestmark = pytest.mark.broker
@@ -41,9 +43,9 @@ class Stage:
         self._stop = threading.Event()
         self.write()
         file = ConfigFile(site.folder / "consumer.yaml", {})
-        settings = file.load()
+        loaded = file.load()
         self._thread = threading.Thread(
-            target=lambda: setattr(self, "code", run(file, settings, stop=self._stop, reload=self.reload))
+            target=lambda: setattr(self, "code", run(file, loaded, stop=self._stop, reload=self.reload))
         )
 
     def write(self, **changes: Any) -> None:
@@ -62,8 +64,11 @@ class Stage:
         self._thread.start()
         until(lambda: self.metric("connected") == 1)
 
-    def stop(self) -> None:
+    def ask_to_stop(self) -> None:
         self._stop.set()
+
+    def stop(self) -> None:
+        self.ask_to_stop()
         self._thread.join(30)
 
 
@@ -75,6 +80,48 @@ def stage(broker: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     yield stage
     stage.stop()
     assert stage.code == 0
+
+
+class Pages:
+    """Looks at all counters again and again, as Prometheus does."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._highest: dict[str, float] = {}
+        #: Those that were smaller than before, or gone.
+        self.fallen: list[str] = []
+
+    def look(self) -> bool:
+        """Look once, and tell whether somebody answered."""
+        try:
+            _, text = page(self._port, "/metrics")
+        except OSError:
+            return False
+        found = re.findall(r"(?m)^tocsin_consumer_(\S+_total\S*) (\S+)$", text)
+        now = {name: float(value) for name, value in found}
+        self.fallen += [name for name, before in self._highest.items() if now.get(name, -1.0) < before]
+        self._highest |= now
+        return True
+
+    def are_at(self, name: str, expected: float) -> bool:
+        """Look once, and tell whether that counter is as high as expected."""
+        return self.look() and self._highest.get(name) == expected
+
+
+def in_between(monkeypatch: pytest.MonkeyPatch, action: Callable[[], None]) -> None:
+    """Do something while one consumer has stopped and the next has not started."""
+    stop = Consumer.stop
+
+    def stop_and_act(consumer: Consumer) -> bool:
+        stopped = stop(consumer)
+        action()
+        return stopped
+
+    monkeypatch.setattr(Consumer, "stop", stop_and_act)
+
+
+def threads_and_files() -> tuple[int, int]:
+    return threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
 
 
 def two_files(site: Site) -> dict[str, Any]:
@@ -124,6 +171,73 @@ def test_a_configuration_that_cannot_start_gives_way_to_the_one_before(
     stage.site.publish(event())
     until(lambda: len(stage.site.delivered()) == 1)
     taken.close()
+
+
+def test_a_start_that_fails_half_way_gives_everything_back_to_the_configuration_before(
+    stage: Stage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bury = Store.bury_all_but
+
+    def fail_with_more(store: Store, receivers: Any, *arguments: Any, **options: Any) -> int:
+        if "more" in receivers:
+            raise StoreError("the disk is full")
+        return bury(store, receivers, *arguments, **options)
+
+    monkeypatch.setattr(Store, "bury_all_but", fail_with_more)
+    stage.write(**two_files(stage.site))
+    until(lambda: "the one before is in force again: the disk is full" in caplog.text)
+    until(lambda: stage.metric("config_last_reload_successful") == 0)
+    stage.site.publish(event())
+    until(lambda: len(stage.site.delivered()) == 1)
+
+
+def test_a_secret_that_is_gone_before_its_receiver_starts_leaves_the_old_configuration_in_force(
+    stage: Stage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    secret = tmp_path / "url"
+    secret.write_text("https://example.com/secret")
+    in_between(monkeypatch, lambda: secret.unlink(missing_ok=True))
+    hook = {"name": "hook", "webhook": {"url_file": str(secret)}}
+    stage.write(receivers=[hook], route={"receivers": ["hook"]})
+    until(lambda: f"in force again: {secret} cannot be read: No such file" in caplog.text)
+    stage.site.publish(event())
+    until(lambda: len(stage.site.delivered()) == 1)
+
+
+def test_a_consumer_that_is_to_stop_while_it_reloads_does_not_start_anew(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Consumer] = []
+    monkeypatch.setattr(Consumer, "start", started.append)
+    in_between(monkeypatch, stage.ask_to_stop)
+    stage.write(**two_files(stage.site))
+    until(lambda: stage.code is not None)
+    assert (stage.code, started) == (0, [])
+
+
+def test_a_signal_that_comes_while_a_configuration_is_taken_over_is_heeded_afterwards(
+    stage: Stage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    in_between(monkeypatch, stage.reload.set)
+    stage.write(**two_files(stage.site))
+    until(lambda: "says what is in force" in caplog.text)
+    assert stage.metric("connections_total") == 2
+
+
+def test_no_counter_ever_falls_and_nothing_piles_up_however_often_the_configuration_changes(stage: Stage) -> None:
+    stage.write(**two_files(stage.site))
+    until(lambda: stage.metric("connections_total") == 2)
+    pages = Pages(stage.port)
+    held: list[tuple[int, int]] = []
+    for number in range(8):
+        stage.write(**two_files(stage.site), language="zh" if number % 2 == 0 else "en")
+        until(partial(pages.are_at, "connections_total", number + 3))
+        stage.site.publish(event(uid=f"u{number}", seq=number + 1))
+        until(partial(pages.are_at, 'deliveries_total{receiver="out"}', number + 1))
+        held.append(threads_and_files())
+    assert pages.fallen == []
+    until(lambda: all(now <= before for now, before in zip(threads_and_files(), held[1], strict=True)))
 
 
 def test_a_reload_that_changes_nothing_starts_nothing_anew(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:

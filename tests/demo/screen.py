@@ -19,6 +19,8 @@ _COLOURS = {"red": "red", "orange": "dark_orange", "green": "green", "blue": "bl
 _CARD_WIDTH = 78
 #: What Feishu draws as a label.
 _TAGS = re.compile(r"</?text_tag[^>]*>")
+#: A block of code, which a terminal shows as a command.
+_CODE = re.compile(r"^```\w*\n(.*)\n```$", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def _lines(element: dict[str, Any]) -> Iterator[Text]:
 
 def _text(element: dict[str, Any]) -> str:
     text = element.get("text") or element
-    return _TAGS.sub("", str(text.get("content", "")))
+    return _CODE.sub(r"$ \1", _TAGS.sub("", str(text.get("content", ""))))
 
 
 def status_line(standing: Standing) -> Text:

@@ -89,6 +89,10 @@ def test_a_wrong_configuration_is_not_tried_again_and_everything_else_is() -> No
     assert (service()["Restart"], service()["RestartPreventExitStatus"]) == ("on-failure", "2")
 
 
+def test_a_reload_is_the_signal_on_which_the_consumer_loads_its_configuration_anew() -> None:
+    assert service()["ExecReload"] == "/bin/kill -HUP $MAINPID"
+
+
 def test_the_service_has_the_time_that_the_consumer_takes_to_stop() -> None:
     needed = sum(getattr(consumer_run, f"{part}_SECONDS") for part in ("WATCH", "DRAIN", "DISCONNECT", "DELIVER"))
     assert needed < float(service()["TimeoutStopSec"].removesuffix("s"))

@@ -10,6 +10,7 @@ import yaml
 
 from tests.docs.markdown import blocks, command_lines
 from tocsin_consumer import cli as consumer_cli
+from tocsin_consumer.settings import ConsumerSettings, StormSettings
 from tocsin_consumer.settings import load_settings as load_consumer
 from tocsin_producer import cli as producer_cli
 from tocsin_producer.settings import EventSettings, ProducerSettings
@@ -64,6 +65,12 @@ def test_the_producers_example_shows_the_defaults(tmp_path: Path) -> None:
     assert shown.events == EventSettings()
     assert shown.outbox.max_messages == ProducerSettings.model_fields["outbox"].default.max_messages
     assert (shown.message_limit, shown.topic_root) == (1024, "k8s/v1")
+
+
+def test_what_is_told_to_be_the_default_of_storms_is(tmp_path: Path) -> None:
+    (shown,) = blocks(ROOT / "docs" / "storms.md", "yaml")
+    said = ConsumerSettings.model_validate(yaml.safe_load(placed(shown, tmp_path)))
+    assert said.storm == StormSettings()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

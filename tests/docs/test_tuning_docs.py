@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.consumer.produced import RECORDING
 from tests.docs.markdown import command_lines
 from tests.docs.test_docs import ROOT
 from tocsin_consumer.store import Store
@@ -23,8 +24,9 @@ route: {{receivers: [ops]}}
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return where somebody has a configuration and a consumer that has run."""
+    """Return where somebody has a configuration, a recording and a consumer that has run."""
     (tmp_path / "consumer.yaml").write_text(CONFIG.format(folder=tmp_path), encoding="utf-8")
+    (tmp_path / "recording.ndjson").write_bytes(RECORDING.read_bytes())
     Store(f"sqlite:///{tmp_path}/tocsin.db").close()
     return tmp_path
 
