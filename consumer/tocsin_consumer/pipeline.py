@@ -108,24 +108,51 @@ class Pipeline:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counters = Counters()
-        self.roster = Roster(rules, store.presences(), store.losses(), now=clock(), monotonic=monotonic)
-        self.board = Board(
-            route,
-            store.live_incidents(),
-            next_id=store.next_incident(),
-            mutes=mutes,
-            now=clock(),
-            monotonic=monotonic,
-        )
-        self.storms = Storms(storm_rules, store.live_storms(), now=clock(), monotonic=monotonic)
         self._root = root
         self._route = route
+        self._rules = rules
         self._mutes = mutes
+        self._storm_rules = storm_rules
         self._store = store
         self._notify = notify
         self._clock = clock
-        self._positions = store.positions()
+        self._monotonic = monotonic
         self._dead_letters = ThrottledLog(_log)
+        #: Whether a commit failed that may have been done all the same.
+        self._is_unsure = False
+        self._recall()
+
+    def _recall(self) -> None:
+        """Go on from what the store holds.
+
+        Raises:
+            StoreError: it does not tell.
+        """
+        now, monotonic = self._clock(), self._monotonic
+        self._positions = self._store.positions()
+        self.roster = Roster(
+            self._rules, self._store.presences(), self._store.losses(), now=now, monotonic=monotonic
+        )
+        self._mutes.end_all()
+        self.board = Board(
+            self._route,
+            self._store.live_incidents(),
+            next_id=self._store.next_incident(),
+            mutes=self._mutes,
+            now=now,
+            monotonic=monotonic,
+        )
+        self.storms = Storms(self._storm_rules, self._store.live_storms(), now=now, monotonic=monotonic)
+        self._is_unsure = False
+
+    def _make_sure(self) -> None:
+        """Where a commit has failed, see what is kept: it may have been done all the same.
+
+        Raises:
+            StoreError: the store does not tell.
+        """
+        if self._is_unsure:
+            self._recall()
 
     def process(self, arrivals: Sequence[Arrival]) -> None:
         """Take `arrivals` through all stages; when this returns, they may be acknowledged.
@@ -133,6 +160,7 @@ class Pipeline:
         Raises:
             StoreError: nothing of this is kept, and nothing is counted; it may be tried again.
         """
+        self._make_sure()
         decoded = [(arrival, self._decode(arrival)) for arrival in arrivals]
         said = [(arrival, one) for arrival, one in decoded if not isinstance(one, Rejection)]
         events = [(arrival, one) for arrival, one in said if isinstance(one, EventPayload)]
@@ -159,6 +187,7 @@ class Pipeline:
         Raises:
             StoreError: nothing is decided yet; it may be tried again.
         """
+        self._make_sure()
         now = self._clock()
         self._renew_silences(now)
         changes, incidents = self.roster.elapse(uplink, now), IncidentChanges()
@@ -180,6 +209,7 @@ class Pipeline:
         Raises:
             StoreError: they are not kept.
         """
+        self._make_sure()
         changes = self.roster.expect(clusters, self._clock())
         if changes:
             self._keep(changes, Counters())
@@ -190,6 +220,7 @@ class Pipeline:
         Raises:
             StoreError: it is not kept; it may be tried again.
         """
+        self._make_sure()
         self._keep(Changes(), Counters(seen=1, rejected=1), dead=[_dead(arrival, reason)])
 
     def _keep(
@@ -210,6 +241,7 @@ class Pipeline:
         notices = [_of_notice(notice) for notice in changes.notices]
         incidents = incidents or IncidentChanges()
         entries = [self._sort(one, incidents, now) for one in (*fresh, *notices)]
+        self._is_unsure = True
         self._store.record(
             entries,
             dead,
@@ -219,6 +251,7 @@ class Pipeline:
             incidents=incidents,
             now=now,
         )
+        self._is_unsure = False
         self._positions = sequence.merge(self._positions, moved)
         self.roster.keep(changes, now)
         self.board.keep(incidents, now)

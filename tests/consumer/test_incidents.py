@@ -2,11 +2,13 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.consumer.desk import UPLINK, Desk
 from tocsin_consumer.dispatch import Cause
+from tocsin_consumer.errors import StoreError
 from tocsin_consumer.incident import OBJECT_LIMIT, PROBLEM_LIMIT, End, State
 from tocsin_consumer.inhibit import DEFAULT_RULES
 from tocsin_consumer.match import MatchSettings
@@ -293,3 +295,22 @@ def test_a_silence_that_another_process_adds_or_ends_is_heeded_at_once(tmp_path:
     other.expire_silence(added.id, desk.clock.now)
     assert len(desk.pass_(11 * SECOND)) == 1
     other.close()
+
+
+def test_a_commit_that_was_done_though_it_failed_is_not_done_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = desk.store.record
+
+    def record(*args: Any, **kwargs: Any) -> None:
+        real(*args, **kwargs)
+        raise StoreError("disk I/O error")
+
+    monkeypatch.setattr(desk.store, "record", record)
+    with pytest.raises(StoreError):
+        desk.say(uid="a", count=3)
+    monkeypatch.undo()
+    desk.say(uid="a", count=3)
+    desk.say(reason="Failed")
+    told = desk.pass_(MINUTE)
+    assert {(report.group["reason"], report.occurrences) for report in told} == {("BackOff", 3), ("Failed", 1)}
