@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from tocsin_consumer import incident as transitions
-from tocsin_consumer.dispatch import Timing, decide
+from tocsin_consumer.dispatch import Timing, decide, known
 from tocsin_consumer.incident import Incident, Problem, State
 from tocsin_consumer.match import Texts, match_texts
 from tocsin_consumer.mute import Mutes
@@ -165,7 +165,8 @@ class Board:
     def _put(self, changes: IncidentChanges, before: Incident, after: Incident, *, now: datetime) -> None:
         """Note it; news are to be looked at once what belongs to them has had the time to come."""
         if after.revision != before.revision or after.due_at is None:
-            at = now + self._timing(after).group_wait
+            timing = self._timing(after)
+            at = now + min(timing.group_wait, timing.group_interval)
             after = replace(after, due_at=at if after.due_at is None else min(at, after.due_at))
         changes.put(before, after)
 
@@ -174,15 +175,20 @@ class Board:
     ) -> None:
         timing = self._timing(before)
         after = transitions.quiet(before, lambda one: _quiet_at(one, timing, heard_since, now), now=now)
-        after = transitions.muted(after, lambda one: self._muted_by(before.id, one, now), now=now)
         told, pending = record.told.get(after.id, {}), record.pending.get(after.id, ())
+        after = transitions.muted(
+            after,
+            lambda one: self._muted_by(before.id, one, now),
+            lambda one: known(one, before, told, pending),
+            now=now,
+        )
         decision = decide(after, told, pending, timing, now=now)
         if decision.is_over:
             after = replace(after, closed_at=now, due_at=None)
         else:
             quiet_at = [_quiet_at(one, timing, heard_since, now) for one in after.problems.values()]
             due_at = _earliest(decision.look_at, self._unmuted_at(after, timing, now), *quiet_at)
-            after = replace(transitions.told(after) if decision.causes else after, due_at=due_at)
+            after = replace(after, due_at=due_at)
         changes.orders += [Order(after.id, receiver, cause) for receiver, cause in decision.causes.items()]
         changes.put(before, after)
 
