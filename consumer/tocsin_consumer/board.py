@@ -4,7 +4,7 @@ As with the roster, changes are computed first and taken over when the store has
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -62,7 +62,7 @@ class Board:
         self._going_on: dict[tuple[str, str], set[int]] = {}
         self._timers = Timers()
         for one in map(self._as_configured, live):
-            self._keep(one, {(one.id, key): problem for key, problem in one.problems.items()}, now)
+            self._keep(one, one.problems.values(), now)
 
     def muted(self) -> int:
         """Return how many problems that go on are muted."""
@@ -127,8 +127,7 @@ class Board:
         """Take over what is kept."""
         self._next_id += len(changes.opened)
         for one in changes.incidents.values():
-            problems = {key: problem for key, problem in changes.problems.items() if key[0] == one.id}
-            self._keep(one, problems, now)
+            self._keep(one, changes.problems(one.id), now)
 
     def states(self) -> dict[str, int]:
         """Return how many live incidents are in which state."""
@@ -207,15 +206,15 @@ class Board:
     def _latest(self, changes: IncidentChanges, id_: int) -> Incident:
         return changes.incidents.get(id_) or self._live[id_]
 
-    def _keep(self, one: Incident, problems: Mapping[Standing, Problem], now: datetime) -> None:
-        for key, problem in problems.items():
-            self._note(key, problem, goes_on=problem.goes_on and one.closed_at is None)
+    def _keep(self, one: Incident, changed: Iterable[Problem], now: datetime) -> None:
+        for problem in changed:
+            self._note((one.id, problem.key), problem, goes_on=problem.goes_on and one.closed_at is None)
         if one.closed_at is not None:
             self._live.pop(one.id, None)
             self._ids.pop((one.route, one.group), None)
             self._timers.cancel(str(one.id))
-            for known in one.problems:
-                self._going_on.get((known.cluster, known.reason), set()).discard(one.id)
+            for kind in {(key.cluster, key.reason) for key in one.problems}:
+                self._end(kind, one.id)
             return
         self._live[one.id] = one
         self._ids[one.route, one.group] = one.id
@@ -224,6 +223,13 @@ class Board:
         else:
             wait = min(max(one.due_at - now, timedelta()), _LONGEST_WAIT)
             self._timers.set(str(one.id), self._monotonic() + wait.total_seconds())
+
+    def _end(self, kind: tuple[str, str], id_: int) -> None:
+        """Forget that a problem of this cluster and reason goes on in an incident."""
+        ids = self._going_on.get(kind, set())
+        ids.discard(id_)
+        if not ids:
+            self._going_on.pop(kind, None)
 
     def _note(self, key: Standing, problem: Problem, *, goes_on: bool) -> None:
         """Keep in mind where a problem goes on, and what it may inhibit."""

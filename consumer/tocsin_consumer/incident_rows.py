@@ -89,7 +89,7 @@ def keep(connection: Connection, changes: IncidentChanges) -> None:
     upsert(
         connection, "incidents", _INCIDENT, [_incident_row(one) for one in changes.incidents.values()], key=("id",)
     )
-    rows = [_problem_row(id_, problem) for (id_, _), problem in changes.problems.items()]
+    rows = [_problem_row(id_, problem) for id_ in changes.incidents for problem in changes.problems(id_)]
     upsert(connection, "problems", _PROBLEM, rows, key=_PROBLEM_KEY)
 
 
