@@ -1,7 +1,7 @@
 """Which receivers an event goes to: a tree that is walked from the top. Pure."""
 
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -78,6 +78,7 @@ class Route:
         single: names of the receivers that are told of each event as it comes, and not of incidents.
         above: the node above, from which it has what its settings do not say.
         position: which of the nodes below that one it is.
+        twins: how many of the nodes before it there match the same.
     """
 
     def __init__(
@@ -87,11 +88,12 @@ class Route:
         single: Collection[str] = (),
         above: "Route | None" = None,
         position: int = 0,
+        twins: int = 0,
     ) -> None:
         self.settings = settings
         self.above = above
         self.name: str = f"{above.name}.routes[{position}]" if above else "route"
-        self.key: str = _key(settings, above)
+        self.key: str = _key(settings, above, twins)
         self.receivers: tuple[str, ...] = (
             (above.receivers if above else ()) if settings.receivers is None else tuple(settings.receivers)
         )
@@ -105,7 +107,8 @@ class Route:
         #: Receivers that are told of incidents.
         self.grouped = tuple(name for name in self.receivers if name not in self._single)
         self.children = [
-            Route(child, single=single, above=self, position=index) for index, child in enumerate(settings.routes)
+            Route(child, single=single, above=self, position=index, twins=_twins(settings.routes[:index], child))
+            for index, child in enumerate(settings.routes)
         ]
 
     def decide(self, event: EventPayload) -> Decision:
@@ -169,10 +172,15 @@ def _group_by(settings: RouteSettings, above: Route | None) -> tuple[str, ...]:
     return above.group_by if above else GROUP_BY
 
 
-def _key(settings: RouteSettings, above: Route | None) -> str:
+def _key(settings: RouteSettings, above: Route | None, twins: int) -> str:
     """Return what a node is known by in the store: what it matches, and not where it stands among others.
 
-    So an incident stays with its node when others are added before it.
+    So an incident stays with its node when others are added before it. Only nodes that match the same are counted.
     """
     match = settings.match.model_dump(exclude_none=True) if settings.match else {}
-    return (above.key if above else "") + "/" + json.dumps(match, sort_keys=True, ensure_ascii=False)
+    text = json.dumps(match, sort_keys=True, ensure_ascii=False)
+    return (above.key if above else "") + "/" + text + (f"#{twins + 1}" if twins else "")
+
+
+def _twins(before: Sequence[RouteSettings], settings: RouteSettings) -> int:
+    return sum((one.match or MatchSettings()) == (settings.match or MatchSettings()) for one in before)

@@ -418,3 +418,14 @@ def test_a_commit_that_was_done_though_it_failed_is_not_done_again(
     desk.say(reason="Failed")
     told = desk.pass_(MINUTE)
     assert {(report.group["reason"], report.occurrences) for report in told} == {("BackOff", 3), ("Failed", 1)}
+
+
+def test_two_routes_that_match_the_same_have_incidents_and_timings_of_their_own() -> None:
+    routes = [
+        {"match": {"kind": "Pod"}, "receivers": ["a"], "continue": True, "group_wait": "30s"},
+        {"match": {"kind": "Pod"}, "receivers": ["b"]},
+    ]
+    desk = Desk({"routes": routes})
+    desk.say(count=3)
+    desk.pass_(MINUTE)
+    assert [(receiver, report.occurrences) for _, receiver, report in desk.told] == [("b", 3), ("a", 3)]
