@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from tocsin_consumer import incident as transitions
-from tocsin_consumer.dispatch import Timing, decide
+from tocsin_consumer.dispatch import Timing, decide, known
 from tocsin_consumer.incident import Incident, Problem, State
 from tocsin_consumer.match import Texts, match_texts
 from tocsin_consumer.mute import Mutes
@@ -62,9 +62,7 @@ class Board:
         self._going_on: dict[tuple[str, str], set[int]] = {}
         self._timers = Timers()
         for one in map(self._as_configured, live):
-            for key, problem in one.problems.items():
-                self._note((one.id, key), problem)
-            self._keep(one, now)
+            self._keep(one, one.problems.values(), now)
 
     def muted(self) -> int:
         """Return how many problems that go on are muted."""
@@ -136,10 +134,8 @@ class Board:
     def keep(self, changes: IncidentChanges, now: datetime) -> None:
         """Take over what is kept."""
         self._next_id += len(changes.opened)
-        for key, problem in changes.problems.items():
-            self._note(key, problem)
         for one in changes.incidents.values():
-            self._keep(one, now)
+            self._keep(one, changes.problems(one.id), now)
 
     def states(self) -> dict[str, int]:
         """Return how many live incidents are in which state."""
@@ -176,7 +172,8 @@ class Board:
     def _put(self, changes: IncidentChanges, before: Incident, after: Incident, *, now: datetime) -> None:
         """Note it; news are to be looked at once what belongs to them has had the time to come."""
         if after.revision != before.revision or after.due_at is None:
-            at = now + self._timing(after).group_wait
+            timing = self._timing(after)
+            at = now + min(timing.group_wait, timing.group_interval)
             after = replace(after, due_at=at if after.due_at is None else min(at, after.due_at))
         changes.put(before, after)
 
@@ -185,15 +182,20 @@ class Board:
     ) -> None:
         timing = self._timing(before)
         after = transitions.quiet(before, lambda one: _quiet_at(one, timing, heard_since, now), now=now)
-        after = transitions.muted(after, lambda one: self._muted_by(before.id, one, now), now=now)
         told, pending = record.told.get(after.id, {}), record.pending.get(after.id, ())
+        after = transitions.muted(
+            after,
+            lambda one: self._muted_by(before.id, one, now),
+            lambda one: known(one, before, told, pending),
+            now=now,
+        )
         decision = decide(after, told, pending, timing, now=now)
         if decision.is_over:
             after = replace(after, closed_at=now, due_at=None)
         else:
             quiet_at = [_quiet_at(one, timing, heard_since, now) for one in after.problems.values()]
             due_at = _earliest(decision.look_at, self._unmuted_at(after, timing, now), *quiet_at)
-            after = replace(transitions.told(after) if decision.causes else after, due_at=due_at)
+            after = replace(after, due_at=due_at)
         changes.orders += [Order(after.id, receiver, cause) for receiver, cause in decision.causes.items()]
         changes.put(before, after)
 
@@ -212,9 +214,15 @@ class Board:
     def _latest(self, changes: IncidentChanges, id_: int) -> Incident:
         return changes.incidents.get(id_) or self._live[id_]
 
-    def _keep(self, one: Incident, now: datetime) -> None:
+    def _keep(self, one: Incident, changed: Iterable[Problem], now: datetime) -> None:
+        for problem in changed:
+            self._note((one.id, problem.key), problem, goes_on=problem.goes_on and one.closed_at is None)
         if one.closed_at is not None:
-            self._forget(one)
+            self._live.pop(one.id, None)
+            self._ids.pop((one.route, one.group), None)
+            self._timers.cancel(str(one.id))
+            for kind in {(key.cluster, key.reason) for key in one.problems}:
+                self._end(kind, one.id)
             return
         self._live[one.id] = one
         self._ids[one.route, one.group] = one.id
@@ -224,20 +232,17 @@ class Board:
             wait = min(max(one.due_at - now, timedelta()), _LONGEST_WAIT)
             self._timers.set(str(one.id), self._monotonic() + wait.total_seconds())
 
-    def _forget(self, one: Incident) -> None:
-        self._live.pop(one.id, None)
-        self._ids.pop((one.route, one.group), None)
-        self._timers.cancel(str(one.id))
-        for place in {(key.cluster, key.reason) for key in one.problems}:
-            known = self._going_on.get(place, set())
-            known.discard(one.id)
-            if not known:
-                self._going_on.pop(place, None)
+    def _end(self, kind: tuple[str, str], id_: int) -> None:
+        """Forget that a problem of this cluster and reason goes on in an incident."""
+        ids = self._going_on.get(kind, set())
+        ids.discard(id_)
+        if not ids:
+            self._going_on.pop(kind, None)
 
-    def _note(self, key: Standing, problem: Problem) -> None:
+    def _note(self, key: Standing, problem: Problem, *, goes_on: bool) -> None:
         """Keep in mind where a problem goes on, and what it may inhibit."""
         id_, (cluster, _, _, _, reason) = key
-        if problem.goes_on:
+        if goes_on:
             self._going_on.setdefault((cluster, reason), set()).add(id_)
             self._mutes.stand(key, match_texts(problem.event))
         else:

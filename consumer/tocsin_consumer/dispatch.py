@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from tocsin_consumer.incident import End, Incident, Problem, State
+from tocsin_consumer.incident import End, Incident, Known, Problem, State
 
 
 class Cause(StrEnum):
@@ -36,12 +36,6 @@ class Timing:
     send_recovered: bool = True
     send_quiet: bool = False
 
-    def sends(self, problem: Problem) -> bool:
-        """Tell whether what is new about `problem` is to be told; its end is, where its beginning was not."""
-        if problem.goes_on or not problem.is_told:
-            return True
-        return self.send_recovered if problem.end == End.RECOVERED else self.send_quiet
-
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -50,6 +44,10 @@ class Told:
     at: datetime
     revision: int
     occurrences: int
+
+    def tells_of(self, problem: Problem) -> bool:
+        """Tell whether the receiver knows that `problem` has begun."""
+        return problem.begun is not None and problem.begun <= self.revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +83,7 @@ def decide(
     causes = {receiver: step.cause for receiver, step in steps.items() if step.cause}
     waits = [step.at for step in steps.values() if step.at]
     if causes or pending:
-        return Decision(causes, min([now + timing.group_interval, *waits]))
+        waits.append(now + timing.group_interval)
     if waits or incident.state == State.OPEN:
         return Decision(causes, min(waits, default=None))
     rests_until = max((one.at for one in told.values()), default=incident.opened_at) + timing.group_interval
@@ -97,7 +95,7 @@ def next_step(incident: Incident, told: Told | None, timing: Timing, *, now: dat
     news = [
         problem
         for problem in incident.unmuted()
-        if problem.revision > (told.revision if told else 0) and timing.sends(problem)
+        if problem.revision > (told.revision if told else 0) and is_wanted(problem, told, timing)
     ]
     if news:
         return _at(_news_at(news, incident, told, timing), _cause(incident, told), told=told, now=now)
@@ -105,6 +103,21 @@ def next_step(incident: Incident, told: Told | None, timing: Timing, *, now: dat
         interval = max(timing.repeat_interval, timing.group_interval)
         return _at(told.at + interval, Cause.REPEAT, told=told, now=now)
     return Step()
+
+
+def is_wanted(problem: Problem, told: Told | None, timing: Timing) -> bool:
+    """Tell whether a receiver is to be told what is new of `problem`; its end is, where its beginning was not."""
+    if problem.goes_on or told is None or not told.tells_of(problem):
+        return True
+    return timing.send_recovered if problem.end == End.RECOVERED else timing.send_quiet
+
+
+def known(problem: Problem, incident: Incident, told: Mapping[str, Told], pending: Collection[str]) -> Known:
+    """Return how many receivers know that `problem` has begun; what is under way may tell of it no more."""
+    knowing = {receiver for receiver, one in told.items() if one.tells_of(problem)}
+    if not pending and knowing.issuperset(incident.receivers):
+        return Known.TO_ALL
+    return Known.TO_SOME if knowing else Known.TO_NOBODY
 
 
 def _news_at(news: list[Problem], incident: Incident, told: Told | None, timing: Timing) -> datetime:

@@ -7,7 +7,7 @@ of one Deployment are one. States and events in, states out; nothing here knows 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -35,6 +35,14 @@ class State(StrEnum):
     OPEN = "open"
     RECOVERED = "recovered"
     QUIET = "quiet"
+
+
+class Known(Enum):
+    """How many receivers know that a problem has begun."""
+
+    TO_NOBODY = auto()
+    TO_SOME = auto()
+    TO_ALL = auto()
 
 
 class ProblemKey(NamedTuple):
@@ -66,9 +74,12 @@ class Problem:
     #: told at last.
     revision: int
     news_at: datetime
+    #: The revision at which its beginning was news, so that whoever was told of that or a later one knows of it;
+    #: None while it is muted and not all do.
+    begun: int | None
     end: End | None = None
-    #: Whether it was told since it began.
-    is_told: bool = False
+    #: Whether somebody knew of it when it was muted.
+    is_known: bool = False
     #: Why it is not told for now: the silence or the inhibition that holds it; None while nothing does.
     muted_by: str | None = None
 
@@ -144,6 +155,7 @@ def heard(before: Incident, event: EventPayload, occurred: int, *, now: datetime
             occurrences=0,
             revision=revision,
             news_at=now,
+            begun=revision,
         )
     after = replace(after, occurrences=_sum(known.occurrences if known else 0, occurred))
     return replace(before, revision=revision, occurrences=total, problems={**before.problems, key: after})
@@ -181,10 +193,16 @@ def quiet_at(problem: Problem, after: timedelta) -> datetime | None:
     return None if stands(problem.event) or not problem.goes_on else problem.heard_at + after
 
 
-def muted(before: Incident, muted_by: Callable[[Problem], str | None], *, now: datetime) -> Incident:
+def muted(
+    before: Incident,
+    muted_by: Callable[[Problem], str | None],
+    known: Callable[[Problem], Known],
+    *,
+    now: datetime,
+) -> Incident:
     """Return the incident with each problem that goes on muted by what `muted_by` says.
 
-    One that was never told and can be told now is news.
+    One that not all know of, and that can be told now, is news.
     """
     problems = dict(before.problems)
     revision = before.revision
@@ -192,27 +210,28 @@ def muted(before: Incident, muted_by: Callable[[Problem], str | None], *, now: d
         reason = muted_by(problem) if problem.goes_on else problem.muted_by
         if reason == problem.muted_by:
             continue
-        problems[key] = replace(problem, muted_by=reason)
-        if reason is None and not problem.is_told:
+        after = replace(problem, muted_by=reason)
+        if problem.muted_by is None:
+            after = _unknown(after, known(problem))
+        elif reason is None and problem.begun is None:
             revision = before.revision + 1
-            problems[key] = replace(problems[key], revision=revision, news_at=now)
+            after = replace(after, revision=revision, news_at=now, begun=revision)
+        problems[key] = after
     return replace(before, revision=revision, problems=problems)
 
 
-def told(before: Incident) -> Incident:
-    """Return the incident after all of it that is not muted was told."""
-    news = {
-        key: replace(problem, is_told=True)
-        for key, problem in before.problems.items()
-        if problem.muted_by is None and not problem.is_told
-    }
-    return replace(before, problems={**before.problems, **news}) if news else before
+def _unknown(problem: Problem, known: Known) -> Problem:
+    """Return a problem that is muted from now on: those who do not know of it yet are to be told afterwards."""
+    begun = problem.begun if known is Known.TO_ALL else None
+    return replace(problem, begun=begun, is_known=known is not Known.TO_NOBODY)
 
 
 def _over(problem: Problem, end: End, revision: int, now: datetime) -> Problem:
-    """Return the problem after its end; of what was told, the end may be told, whatever mutes it."""
-    muted_by = None if problem.is_told else problem.muted_by
-    return replace(problem, end=end, revision=revision, news_at=now, muted_by=muted_by)
+    """Return the problem after its end; where somebody knows of it, that may be told, whatever mutes it."""
+    after = replace(problem, end=end, revision=revision, news_at=now)
+    if problem.muted_by is None or not problem.is_known:
+        return after
+    return replace(after, muted_by=None, begun=revision if problem.begun is None else problem.begun)
 
 
 def _sum(*counts: int) -> int:

@@ -35,8 +35,9 @@ _PROBLEM: Final = (
     "occurrences",
     "revision",
     "news_at",
+    "begun",
     "ended",
-    "is_told",
+    "is_known",
     "muted_by",
 )
 _TOLD: Final = ("incident", "receiver", "at", "revision", "occurrences")
@@ -109,7 +110,7 @@ def keep(connection: Connection, changes: IncidentChanges) -> None:
     upsert(
         connection, "incidents", _INCIDENT, [_incident_row(one) for one in changes.incidents.values()], key=("id",)
     )
-    rows = [_problem_row(id_, problem) for (id_, _), problem in changes.problems.items()]
+    rows = [_problem_row(id_, problem) for id_ in changes.incidents for problem in changes.problems(id_)]
     upsert(connection, "problems", _PROBLEM, rows, key=_PROBLEM_KEY)
 
 
@@ -196,15 +197,17 @@ def _problem_row(incident: int, problem: Problem) -> tuple[Any, ...]:
         problem.occurrences,
         problem.revision,
         milliseconds(problem.news_at),
+        problem.begun,
         problem.end,
-        problem.is_told,
+        problem.is_known,
         problem.muted_by,
     )
 
 
 def _problem(row: Sequence[Any]) -> Problem:
     key, rest = ProblemKey(*row[:5]), row[5:]
-    event, heard_at, began_at, objects, has_more, occurrences, revision, news_at, ended, is_told, muted_by = rest
+    event, heard_at, began_at, objects, has_more, occurrences, revision, news_at, begun, *state = rest
+    ended, is_known, muted_by = state
     return Problem(
         key,
         EventPayload.model_validate_json(event),
@@ -215,7 +218,8 @@ def _problem(row: Sequence[Any]) -> Problem:
         occurrences,
         revision,
         time_of(news_at),
+        begun,
         End(ended) if ended else None,
-        bool(is_told),
+        bool(is_known),
         muted_by,
     )

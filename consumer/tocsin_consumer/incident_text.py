@@ -55,7 +55,7 @@ def _detail_lines(
         f", of which {incident.beyond} of problems that are not told apart" if incident.beyond else ""
     )
     for problem in _by_severity(incident):
-        yield from _problem_lines(problem, time_zone)
+        yield from _problem_lines(account, problem, time_zone)
     for receiver in _receivers(account):
         yield f"receiver    {receiver}: {_told(account, receiver, time_zone)}"
     if not _receivers(account):
@@ -91,7 +91,7 @@ def incident_object(account: Account) -> dict[str, Any]:
         "group": dict(incident.group),
         "occurrences": incident.occurrences,
         "beyond": incident.beyond,
-        "lines": [_problem_object(problem) for problem in _by_severity(incident)],
+        "lines": [_problem_object(account, problem) for problem in _by_severity(incident)],
         "receivers": [_receiver_object(account, receiver) for receiver in _receivers(account)],
     }
 
@@ -113,11 +113,11 @@ def _next(incident: Incident, now: datetime, time_zone: ZoneInfo) -> str:
     return f"looked at {time_text(max(incident.due_at, now), time_zone)}, or when something is heard"
 
 
-def _problem_lines(problem: Problem, time_zone: ZoneInfo) -> Iterator[str]:
+def _problem_lines(account: Account, problem: Problem, time_zone: ZoneInfo) -> Iterator[str]:
     began, last = (_of_epoch(seconds, time_zone) for seconds in (problem.began_at, problem.event.last))
     state = "goes on" if problem.end is None else problem.end.value
     muted = f", muted by {problem.muted_by}" if problem.muted_by else ""
-    told = "" if problem.is_told else ", not told yet"
+    told = "" if account.tells_of(problem) else ", not told yet"
     yield f"line        {severity_of(problem)}: {problem.key.reason} of {_owner(problem)}, {state}{muted}{told}"
     yield f"            {_counted(problem.occurrences, 'occurrence')}, {began} to {last}"
     yield f"            objects: {_object_names(problem)}"
@@ -175,13 +175,13 @@ def _tried(one: Tried, time_zone: ZoneInfo) -> str:
     return f"{time_text(one.created_at, time_zone)} {one.receiver} ({why}): {became}{tries}{reason}"
 
 
-def _problem_object(problem: Problem) -> dict[str, Any]:
+def _problem_object(account: Account, problem: Problem) -> dict[str, Any]:
     return {
         **problem.key._asdict(),
         "severity": severity_of(problem).value,
         "ended": problem.end and problem.end.value,
         "muted_by": problem.muted_by,
-        "is_told": problem.is_told,
+        "is_told": account.tells_of(problem),
         "objects": dict(problem.objects),
         "has_more": problem.has_more,
         "occurrences": problem.occurrences,

@@ -18,7 +18,8 @@ class Mutes:
     """
 
     def __init__(self, rules: Sequence[InhibitSettings] = (), recurring: Iterable[RecurringSilence] = ()) -> None:
-        self._inhibitor = Inhibitor(rules)
+        self._rules = tuple(rules)
+        self._inhibitor = Inhibitor(self._rules)
         self._recurring = tuple(recurring)
         self._silences = Silences((), self._recurring)
 
@@ -33,6 +34,10 @@ class Mutes:
     def end(self, key: Standing) -> None:
         """A problem is over."""
         self._inhibitor.end(key)
+
+    def end_all(self) -> None:
+        """No problem is known to stand."""
+        self._inhibitor = Inhibitor(self._rules)
 
     def is_source(self, texts: Texts) -> bool:
         """Tell whether what has these texts may inhibit others."""

@@ -116,26 +116,55 @@ class Pipeline:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.counters = Counters()
-        self.roster = Roster(rules, store.presences(), store.losses(), now=clock(), monotonic=monotonic)
-        self.board = Board(
-            route,
-            store.live_incidents(),
-            next_id=store.next_incident(),
-            mutes=mutes,
-            now=clock(),
-            monotonic=monotonic,
-        )
-        self.storms = Storms(storm_rules, store.live_storms(), now=clock(), monotonic=monotonic)
         self._root = root
         self._route = route
+        self._rules = rules
         self._mutes = mutes
+        self._storm_rules = storm_rules
         self._store = store
         self._notify = notify
         self._clock = clock
-        self._positions = store.positions()
+        self._monotonic = monotonic
         self._dead_letters = ThrottledLog(_log)
         #: Whether there is something that people have done to the store and that is not taken over yet.
         self._is_commanded = False
+        #: Whether a commit failed that may have been done all the same.
+        self._is_unsure = False
+        self._expected: Collection[str] = ()
+        self._recall()
+
+    def _recall(self) -> None:
+        """Go on from what the store holds.
+
+        Raises:
+            StoreError: it does not tell.
+        """
+        now, monotonic = self._clock(), self._monotonic
+        self._positions = self._store.positions()
+        self.roster = Roster(
+            self._rules, self._store.presences(), self._store.losses(), now=now, monotonic=monotonic
+        )
+        self.roster.expect(self._expected, now)
+        self._mutes.end_all()
+        self.board = Board(
+            self._route,
+            self._store.live_incidents(),
+            next_id=self._store.next_incident(),
+            mutes=self._mutes,
+            now=now,
+            monotonic=monotonic,
+        )
+        self.storms = Storms(self._storm_rules, self._store.live_storms(), now=now, monotonic=monotonic)
+        self._is_unsure = False
+
+    def _make_sure(self) -> None:
+        """Where a commit has failed, see what is kept: it may have been done all the same.
+
+        Raises:
+            StoreError: the store does not tell.
+        """
+        if self._is_unsure:
+            self._recall()
 
     def process(self, arrivals: Sequence[Arrival]) -> None:
         """Take `arrivals` through the stages up to their incidents; when this returns, they may be acknowledged.
@@ -145,6 +174,7 @@ class Pipeline:
         Raises:
             StoreError: nothing of this is kept, and nothing is counted; it may be tried again.
         """
+        self._make_sure()
         now = self._clock()
         decoded = [(arrival, self._decode(arrival)) for arrival in arrivals]
         said = [(arrival, one) for arrival, one in decoded if not isinstance(one, Rejection)]
@@ -183,6 +213,7 @@ class Pipeline:
         Raises:
             StoreError: nothing is decided yet; it may be tried again.
         """
+        self._make_sure()
         self._heed()
         now = self._clock()
         changes = self.roster.elapse(uplink, now) if is_current else Changes()
@@ -201,7 +232,9 @@ class Pipeline:
         Raises:
             StoreError: they are not kept.
         """
+        self._make_sure()
         now = self._clock()
+        self._expected = clusters
         changes, incidents = self.roster.expect(clusters, now), IncidentChanges()
         if changes:
             entries = self._route_and_group((), changes, incidents, now=now)
@@ -213,6 +246,7 @@ class Pipeline:
         Raises:
             StoreError: it is not kept; it may be tried again.
         """
+        self._make_sure()
         dead, counted = [_dead(arrival, reason)], Counters(seen=1, rejected=1)
         self._commit(Changes(), IncidentChanges(), [], dead=dead, counted=counted, now=self._clock())
 
@@ -246,6 +280,7 @@ class Pipeline:
         counted: Counters | None = None,
     ) -> None:
         """Commit it all at once; only then is it told, counted, and the starting point of what comes next."""
+        self._is_unsure = True
         self._store.record(
             entries,
             dead,
@@ -255,6 +290,7 @@ class Pipeline:
             incidents=incidents,
             now=now,
         )
+        self._is_unsure = False
         self._positions = sequence.merge(self._positions, moved)
         self.roster.keep(changes, now)
         self.board.keep(incidents, now)

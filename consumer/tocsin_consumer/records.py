@@ -1,6 +1,6 @@
 """What goes into the store and comes out of it."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -121,6 +121,10 @@ class Account:
     #: The receivers for whom a notification is under way.
     pending: Collection[str]
 
+    def tells_of(self, problem: Problem) -> bool:
+        """Tell whether any receiver knows of a problem of the incident."""
+        return any(one.tells_of(problem) for one in self.told.values())
+
 
 @dataclass(frozen=True, slots=True)
 class Tried:
@@ -146,8 +150,8 @@ class IncidentChanges:
     incidents: dict[int, Incident] = field(default_factory=dict)
     #: The groups of those that were opened.
     opened: dict[Group, int] = field(default_factory=dict)
-    #: The problems that have changed.
-    problems: dict[Standing, Problem] = field(default_factory=dict)
+    #: Those incidents as they were before all this.
+    before: dict[int, Incident] = field(default_factory=dict)
     orders: list[Order] = field(default_factory=list)
     storms: dict[Place, Storm] = field(default_factory=dict)
     enrolled: list[Enrolment] = field(default_factory=list)
@@ -158,13 +162,15 @@ class IncidentChanges:
     def __bool__(self) -> bool:
         return bool(self.incidents or self.storms)
 
-    def put(self, before: Incident | None, after: Incident) -> None:
+    def put(self, before: Incident, after: Incident) -> None:
         """Note that `after` has come of `before`."""
-        known = before.problems if before else {}
+        self.before.setdefault(after.id, before)
         self.incidents[after.id] = after
-        self.problems.update(
-            ((after.id, key), problem) for key, problem in after.problems.items() if known.get(key) is not problem
-        )
+
+    def problems(self, id_: int) -> Iterator[Problem]:
+        """Yield the problems of an incident that have changed."""
+        before, after = self.before[id_].problems, self.incidents[id_].problems
+        return (problem for key, problem in after.items() if before.get(key) is not problem)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,8 +60,9 @@ _SCHEMA: Final = (
         occurrences BIGINT NOT NULL,
         revision BIGINT NOT NULL,
         news_at BIGINT NOT NULL,
+        begun BIGINT,
         ended TEXT,
-        is_told INTEGER NOT NULL,
+        is_known INTEGER NOT NULL,
         muted_by TEXT,
         PRIMARY KEY (incident, cluster, namespace, kind, owner, reason)
     ) WITHOUT ROWID

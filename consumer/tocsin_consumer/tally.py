@@ -114,7 +114,7 @@ class Tally:
         for key, problem in incident.problems.items():
             if (incident.id, key) in self._named:
                 fate = Fate.NAMED
-            elif problem.is_told:
+            elif account.tells_of(problem):
                 fate = Fate.DIGESTED
             else:
                 fate = Fate.WAITING if problem.muted_by is None else Fate.HELD

@@ -27,7 +27,7 @@ class Desk:
         route: settings of the top of the routing tree.
         mutes: what keeps incidents from being told.
         storm_rules: when incidents are told together; by default never.
-        store: its url.
+        store: it, or its url.
     """
 
     def __init__(
@@ -36,10 +36,10 @@ class Desk:
         *,
         mutes: Mutes | None = None,
         storm_rules: StormRules = NO_STORMS,
-        store: str = "sqlite://",
+        store: Store | str = "sqlite://",
     ) -> None:
         self.clock = FakeClock()
-        self.store = Store(store)
+        self.store = Store(store) if isinstance(store, str) else store
         #: When which receiver was told what.
         self.told: list[tuple[datetime, str, Report]] = []
         self.digests: list[tuple[datetime, str, Digest]] = []

@@ -2,12 +2,14 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.consumer.desk import UPLINK, Desk
 from tests.consumer.messages import forgotten
 from tocsin_consumer.dispatch import Cause
+from tocsin_consumer.errors import StoreError
 from tocsin_consumer.incident import OBJECT_LIMIT, PROBLEM_LIMIT, End, State
 from tocsin_consumer.inhibit import DEFAULT_RULES
 from tocsin_consumer.match import MatchSettings
@@ -344,3 +346,75 @@ def test_a_silence_that_another_process_adds_or_ends_is_heeded_at_once(tmp_path:
     other.expire_silence(added.id, desk.clock.now)
     assert len(desk.pass_(11 * SECOND)) == 1
     other.close()
+
+
+def test_a_silence_that_comes_while_a_receiver_is_down_loses_nothing_that_outlives_it() -> None:
+    desk = Desk({"group_by": ["cluster"]})
+    desk.state("online")
+    desk.say(name="api-0")
+    desk.say(reason="Failed")
+    desk.down.add("ops")
+    desk.pass_(15 * SECOND)
+    silence(desk, 20 * MINUTE)
+    desk.pass_(10 * MINUTE)
+    desk.down.clear()
+    [report] = desk.pass_(SECOND)
+    assert [line.reason for line in report.lines] == ["Failed"]
+    desk.say(uid="late", reason="Failed")
+    [report] = desk.pass_(20 * MINUTE)
+    assert [line.reason for line in report.lines if line.is_news] == ["BackOff"]
+
+
+def test_a_receiver_that_is_down_does_not_delay_what_another_is_told() -> None:
+    desk = Desk({"receivers": ["ops", "boss"]})
+    desk.down.add("boss")
+    desk.say(name="api-0")
+    desk.pass_(285 * SECOND)
+    desk.say(name="web-0")
+    assert len(desk.pass_(25 * SECOND)) == 1
+
+
+def test_an_end_is_told_to_who_was_not_told_of_the_beginning_whatever_others_know() -> None:
+    desk = Desk({"receivers": ["ops", "boss"], "send_recovered": False, "group_by": ["cluster"]})
+    desk.down.add("boss")
+    desk.say()
+    desk.pass_(250 * SECOND)
+    desk.down.clear()
+    desk.pass_(SECOND)
+    desk.say(**NODE_AWAY)
+    assert len(desk.pass_(MINUTE)) == 1
+    desk.say(**(NODE_AWAY | {"reason": "NodeReady"}))
+    assert [report.lines[-1].end for report in desk.pass_(20 * MINUTE)] == [End.RECOVERED]
+    assert [receiver for _, receiver, _ in desk.told] == ["ops", "boss", "ops", "boss"]
+
+
+def test_an_end_is_not_told_where_a_route_does_not_want_it_though_the_beginning_came_with_something_else() -> None:
+    desk = Desk({"send_recovered": False, "group_by": ["cluster"]})
+    desk.down.add("ops")
+    desk.say()
+    desk.pass_(15 * SECOND)
+    desk.say(**NODE_AWAY)
+    desk.down.clear()
+    [report] = desk.pass_(SECOND)
+    assert len(report.lines) == 2
+    desk.say(**(NODE_AWAY | {"reason": "NodeReady"}))
+    assert desk.pass_(20 * MINUTE) == []
+
+
+def test_a_commit_that_was_done_though_it_failed_is_not_done_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = desk.store.record
+
+    def record(*args: Any, **kwargs: Any) -> None:
+        real(*args, **kwargs)
+        raise StoreError("disk I/O error")
+
+    monkeypatch.setattr(desk.store, "record", record)
+    with pytest.raises(StoreError):
+        desk.say(uid="a", count=3)
+    monkeypatch.undo()
+    desk.say(uid="a", count=3)
+    desk.say(reason="Failed")
+    told = desk.pass_(MINUTE)
+    assert {(report.group["reason"], report.occurrences) for report in told} == {("BackOff", 3), ("Failed", 1)}
