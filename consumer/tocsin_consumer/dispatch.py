@@ -100,7 +100,8 @@ def next_step(incident: Incident, told: Told | None, timing: Timing, *, now: dat
     if news:
         return _at(_news_at(news, incident, told, timing), _cause(incident, told), told=told, now=now)
     if told and any(problem.goes_on for problem in incident.unmuted()):
-        return _at(told.at + timing.repeat_interval, Cause.REPEAT, told=told, now=now)
+        interval = max(timing.repeat_interval, timing.group_interval)
+        return _at(told.at + interval, Cause.REPEAT, told=told, now=now)
     return Step()
 
 

@@ -255,7 +255,9 @@ def _may_follow(telling: Telling, before: Telling | None, timing: Timing) -> boo
     cause = telling.report.cause
     if before is None:
         return cause not in (Cause.NEWS, Cause.REPEAT)
-    interval = timing.repeat_interval if cause is Cause.REPEAT else timing.group_interval
+    interval = timing.group_interval
+    if cause is Cause.REPEAT:
+        interval = max(interval, timing.repeat_interval)
     return cause is not Cause.FIRST and telling.at - before.at >= interval
 
 
