@@ -220,6 +220,7 @@ class Drill(Desk):
             self.link(cluster, "online")
         for subject in RECOVERIES:
             self.see(subject, event_no=99, grown=1)
+        self.pass_(timedelta(minutes=2))
         self.pass_(timedelta(minutes=50), step=6 * STEP)
 
     def _process(self, *arrivals: Arrival) -> None:
