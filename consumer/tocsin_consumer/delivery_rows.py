@@ -56,6 +56,7 @@ WHERE id IN (SELECT value FROM json_each(:ids))
 _SET_FAILED: Final = """
 UPDATE deliveries SET state = ?, attempts = ?, reason = ?, due_at = ?, settled_at = ? WHERE id = ?
 """
+_PENDING_OF: Final = "SELECT id FROM deliveries WHERE state = 'pending' AND id IN (SELECT value FROM json_each(?))"
 _ORPHANED: Final = "state = 'pending' AND receiver NOT IN (SELECT value FROM json_each(:receivers))"
 _BURY: Final = f"""
 INSERT INTO dead_letters (kind, reason, at, receiver, event, incident, storm)
@@ -144,14 +145,18 @@ def next_due_at(connection: Connection, receiver: str) -> datetime | None:
 
 
 def settle(connection: Connection, outcomes: Sequence[Outcome]) -> None:
-    """Note what became of tries; what is dead becomes a dead letter."""
+    """Note what became of tries; what is dead becomes a dead letter: one, though it may be settled twice.
+
+    A commit that seemed to fail may have been done.
+    """
     delivered = [outcome for outcome in outcomes if outcome.state == "delivered"]
     failed = [outcome for outcome in outcomes if outcome.state != "delivered"]
     if delivered:
         ids = json.dumps([outcome.delivery.id for outcome in delivered])
         connection.execute(_SET_DELIVERED, {"ids": ids, "now": milliseconds(delivered[-1].at)})
+    dead = _still_pending(connection, [outcome for outcome in failed if outcome.state == "dead"])
     connection.executemany(_SET_FAILED, [_failed_row(outcome) for outcome in failed])
-    dead_letter_rows.insert_deliveries(connection, [outcome for outcome in failed if outcome.state == "dead"])
+    dead_letter_rows.insert_deliveries(connection, dead)
     incident_rows.keep_told(connection, _told(outcome for outcome in outcomes if outcome.state != "pending"))
 
 
@@ -166,6 +171,12 @@ def backlog(connection: Connection) -> dict[str, Backlog]:
     """Return what waits for each receiver that anything waits for."""
     rows = connection.execute(_BACKLOG)
     return {receiver: Backlog(waiting, time_of(created_at)) for receiver, waiting, created_at in rows}
+
+
+def _still_pending(connection: Connection, outcomes: Collection[Outcome]) -> list[Outcome]:
+    rows = connection.execute(_PENDING_OF, (json.dumps([outcome.delivery.id for outcome in outcomes]),))
+    ids = {id_ for (id_,) in rows}
+    return [outcome for outcome in outcomes if outcome.delivery.id in ids]
 
 
 def _failed_row(outcome: Outcome) -> tuple[Any, ...]:

@@ -46,6 +46,8 @@ class Mishap(Enum):
 
     #: It is rolled back, and whoever asked is told.
     FAILS = "fails"
+    #: It is done, and whoever asked is told that it failed.
+    FAILS_LATE = "fails late"
     #: The process is killed before it, or after it.
     KILLED_BEFORE = "killed before"
     KILLED_AFTER = "killed after"
@@ -90,6 +92,8 @@ class FragileStore(Store):
         return mishap
 
     def _after(self, mishap: Mishap | None) -> None:
+        if mishap is Mishap.FAILS_LATE:
+            raise StoreError("disk I/O error")
         if mishap is Mishap.KILLED_AFTER:
             raise Killed
 

@@ -230,6 +230,16 @@ def test_a_repeat_interval_that_is_no_multiple_of_group_interval_is_kept_to_the_
     assert [report.cause for report in desk.pass_(7 * MINUTE)] == [Cause.REPEAT]
 
 
+def test_a_repeat_interval_shorter_than_group_interval_is_as_long_as_that() -> None:
+    """send_test.go, TestRepeat: with a repeat_interval of 1ms, it repeats every group_interval."""
+    desk = desk_with(group_interval="5m", repeat_interval="1s", quiet_after="2m", group_by=["cluster"])
+    alert(desk, "test1")
+    desk.say()  # which goes quiet in between, and nobody wants to know that
+    desk.pass_(MINUTE)
+    assert desk.pass_(5 * MINUTE - SECOND) == []
+    assert [report.cause for report in desk.pass_(SECOND)] == [Cause.REPEAT]
+
+
 # send_resolved
 
 

@@ -157,6 +157,15 @@ def test_a_payload_that_nobody_understands_is_kept_up_to_a_length(tmp_path: Path
     assert found == [("payload", "a/b", DEAD_PAYLOAD_LIMIT, "why")]
 
 
+def test_a_delivery_that_is_given_up_twice_is_one_dead_letter(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path}/store.db")
+    record(store, entry(event(), "ops"))
+    outcome = Outcome(due(store)[0], "dead", NOW, reason="no such group")
+    for _ in range(2):  # the first time, the commit seemed to fail
+        store.settle([outcome])
+    assert rows(tmp_path / "store.db", "SELECT COUNT(*) FROM dead_letters") == [(1,)]
+
+
 def test_deliveries_to_receivers_that_are_gone_become_dead_letters(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{tmp_path}/store.db")
     record(store, entry(event(uid="a"), "ops", "old"), entry(event(uid="b"), "old"))
