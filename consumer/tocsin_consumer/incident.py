@@ -60,8 +60,9 @@ class Problem:
     """One line of an incident."""
 
     key: ProblemKey
-    #: The event as it was heard last: of the problem, and since it is recovered, of its end.
-    event: EventPayload
+    #: The event as it was heard last: of the problem, and since it is recovered, of its end. It is packed, as
+    #: thousands of problems may go on at once, and the rest of what is known of one takes less room.
+    packed: bytes
     heard_at: datetime
     #: When it began, in the words of the events.
     began_at: int
@@ -82,6 +83,11 @@ class Problem:
     is_known: bool = False
     #: Why it is not told for now: the silence or the inhibition that holds it; None while nothing does.
     muted_by: str | None = None
+
+    @property
+    def event(self) -> EventPayload:
+        """The event as it was heard last."""
+        return EventPayload.model_validate_json(self.packed)
 
     @property
     def goes_on(self) -> bool:
@@ -144,7 +150,7 @@ def heard(before: Incident, event: EventPayload, occurred: int, *, now: datetime
     if known is None:
         after = Problem(
             key,
-            event,
+            _pack(event),
             heard_at=now,
             began_at=_began_at(event, occurred),
             objects={event.name: True},
@@ -157,7 +163,7 @@ def heard(before: Incident, event: EventPayload, occurred: int, *, now: datetime
     else:
         after = _with_object(known, event.name)
         occurrences = _sum(known.occurrences, occurred)
-        after = replace(after, event=event, heard_at=now, occurrences=occurrences)
+        after = replace(after, packed=_pack(event), heard_at=now, occurrences=occurrences)
         if is_news:
             begun = revision if after.muted_by is None else None
             after = replace(after, revision=revision, news_at=now, begun=begun, end=None, is_known=False)
@@ -174,7 +180,7 @@ def ended(before: Incident, said: Ended, event: EventPayload, *, now: datetime) 
             continue
         if not any(after.objects.values()) and not after.has_more:
             revision = before.revision + 1
-            after = replace(_over(after, End.RECOVERED, revision, now), event=event, heard_at=now)
+            after = replace(_over(after, End.RECOVERED, revision, now), packed=_pack(event), heard_at=now)
         problems[key] = after
     return replace(before, revision=revision, problems=problems)
 
@@ -193,7 +199,7 @@ def quiet(before: Incident, ends_at: Callable[[Problem], datetime | None], *, no
 
 def quiet_at(problem: Problem, after: timedelta) -> datetime | None:
     """Return when a problem has been silent for long enough to be over; None if it goes on until that is said."""
-    return None if stands(problem.event) or not problem.goes_on else problem.heard_at + after
+    return None if not problem.goes_on or stands(problem.event) else problem.heard_at + after
 
 
 def muted(
@@ -237,6 +243,10 @@ def _over(problem: Problem, end: End, revision: int, now: datetime) -> Problem:
     return replace(after, muted_by=None, begun=revision if problem.begun is None else problem.begun)
 
 
+def _pack(event: EventPayload) -> bytes:
+    return event.model_dump_json(by_alias=True, exclude_none=True).encode()
+
+
 def _sum(*counts: int) -> int:
     return min(COUNT_LIMIT, sum(counts))
 
@@ -255,11 +265,9 @@ def _with_object(known: Problem, name: str) -> Problem:
 def _without_object(problem: Problem, said: Ended) -> Problem:
     """Return the problem without the objects of which `said` says that they no longer have it."""
     key = problem.key
-    if not problem.goes_on or (key.cluster, key.reason, problem.event.kind) != (
-        said.cluster,
-        said.reason,
-        said.kind,
-    ):
+    if not problem.goes_on or (key.cluster, key.reason) != (said.cluster, said.reason):
+        return problem
+    if problem.event.kind != said.kind:
         return problem
     if said.object is None:
         return replace(problem, objects=dict.fromkeys(problem.objects, False), has_more=False)
