@@ -98,7 +98,7 @@ class Board:
         for node in taken:
             if node.grouped or self._mutes.is_source(texts):
                 before = self._incident_of(changes, node, texts, now)
-                after = transitions.heard(before, event, occurred, now=now)
+                after = transitions.heard(before, event, occurred, wait=node.route.timing.group_wait, now=now)
                 self._put(changes, before, after, now=now)
 
     def elapse(
@@ -151,7 +151,7 @@ class Board:
         found = False
         for said in ended_by(event):
             for before in self._with_problem(changes, said):
-                after = transitions.ended(before, said, event, now=now)
+                after = transitions.ended(before, said, event, wait=self._timing(before).group_wait, now=now)
                 if after.problems != before.problems:
                     found = True
                     self._put(changes, before, after, now=now)
@@ -173,7 +173,9 @@ class Board:
         self, changes: IncidentChanges, before: Incident, record: Record, heard_since: HeardSince, *, now: datetime
     ) -> None:
         timing = self._timing(before)
-        after = transitions.quiet(before, lambda one: _quiet_at(one, timing, heard_since, now), now=now)
+        after = transitions.quiet(
+            before, lambda one: _quiet_at(one, timing, heard_since, now), wait=timing.group_wait, now=now
+        )
         told, pending = record.told.get(after.id, {}), record.pending.get(after.id, ())
         after = transitions.muted(
             after,

@@ -135,10 +135,10 @@ def key_of(event: EventPayload) -> ProblemKey:
     return ProblemKey(event.cluster, event.ns or "", owner.kind, owner.name, event.reason)
 
 
-def heard(before: Incident, event: EventPayload, occurred: int, *, now: datetime) -> Incident:
+def heard(before: Incident, event: EventPayload, occurred: int, *, wait: timedelta, now: datetime) -> Incident:
     """Return the incident after `event` with `occurred` occurrences that were not heard of before.
 
-    A problem that is new, or had ended, is news; one that goes on is not.
+    A problem that is new, or had ended, is news; one that goes on is not. For `wait`, see `_news_at`.
     """
     key = key_of(event)
     known = before.problems.get(key)
@@ -166,11 +166,12 @@ def heard(before: Incident, event: EventPayload, occurred: int, *, now: datetime
         after = replace(after, packed=_pack(event), heard_at=now, occurrences=occurrences)
         if is_news:
             begun = revision if after.muted_by is None else None
-            after = replace(after, revision=revision, news_at=now, begun=begun, end=None, is_known=False)
+            news_at = _news_at(known, wait, now)
+            after = replace(after, revision=revision, news_at=news_at, begun=begun, end=None, is_known=False)
     return replace(before, revision=revision, occurrences=total, problems={**before.problems, key: after})
 
 
-def ended(before: Incident, said: Ended, event: EventPayload, *, now: datetime) -> Incident:
+def ended(before: Incident, said: Ended, event: EventPayload, *, wait: timedelta, now: datetime) -> Incident:
     """Return the incident after `event` has said that some of its problems are over."""
     problems = dict(before.problems)
     revision = before.revision
@@ -180,15 +181,21 @@ def ended(before: Incident, said: Ended, event: EventPayload, *, now: datetime) 
             continue
         if not any(after.objects.values()) and not after.has_more:
             revision = before.revision + 1
-            after = replace(_over(after, End.RECOVERED, revision, now), packed=_pack(event), heard_at=now)
+            after = replace(
+                _over(after, End.RECOVERED, revision, _news_at(after, wait, now)),
+                packed=_pack(event),
+                heard_at=now,
+            )
         problems[key] = after
     return replace(before, revision=revision, problems=problems)
 
 
-def quiet(before: Incident, ends_at: Callable[[Problem], datetime | None], *, now: datetime) -> Incident:
+def quiet(
+    before: Incident, ends_at: Callable[[Problem], datetime | None], *, wait: timedelta, now: datetime
+) -> Incident:
     """Return the incident after those of its problems have ended of which `ends_at` says that it is time."""
     over = {
-        key: _over(problem, End.QUIET, before.revision + 1, now)
+        key: _over(problem, End.QUIET, before.revision + 1, _news_at(problem, wait, now))
         for key, problem in before.problems.items()
         if problem.goes_on and (at := ends_at(problem)) is not None and at <= now
     }
@@ -235,9 +242,18 @@ def _unknown(problem: Problem, known: Known) -> Problem:
     return replace(problem, begun=begun, is_known=known is not Known.TO_NOBODY)
 
 
-def _over(problem: Problem, end: End, revision: int, now: datetime) -> Problem:
+def _news_at(problem: Problem, wait: timedelta, now: datetime) -> datetime:
+    """Return since when there is news of a problem that is news now.
+
+    What comes soon after other news, which is told after `wait`, belongs to that: a problem that comes and goes
+    all the time is told, and not waited for until it rests.
+    """
+    return problem.news_at if now - problem.news_at <= 2 * wait else now
+
+
+def _over(problem: Problem, end: End, revision: int, news_at: datetime) -> Problem:
     """Return the problem after its end; where somebody knows of it, that may be told, whatever mutes it."""
-    after = replace(problem, end=end, revision=revision, news_at=now)
+    after = replace(problem, end=end, revision=revision, news_at=news_at)
     if problem.muted_by is None or not problem.is_known:
         return after
     return replace(after, muted_by=None, begun=revision if problem.begun is None else problem.begun)
