@@ -6,7 +6,7 @@ and that is committed too; what was not acknowledged would come again after a re
 messages are queued at the broker while the consumer is away; of more than that takes, the rest follows as the
 consumer comes on.
 
-`python -m bench.consumer` measures it all; --events and --clusters say how many.
+`python -m bench.consumer` measures it all; --events, --groups and --clusters say how many.
 """
 
 import argparse
@@ -17,18 +17,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from bench.flood import Flood
+from bench.flood import Flood, Message
 from bench.process import cpu_seconds, peak_mib, resident_mib
 from bench.receiving import Receiving, event, status
 from bench.row import Row, named, report
 
 EVENTS: Final = (100, 1_000, 10_000, 100_000)
 CLUSTERS: Final = (100, 1_000, 10_000)
+#: Incidents that 20,000 events become.
+GROUPS: Final = (1, 100, 10_000)
 #: Of 10,000 events or more, since the system counts in hundredths of a second.
 CPU_MS_PER_EVENT: Final = 0.25
 #: Resident while events come in, and beyond that while 10,000 clusters go dark at once.
 MEMORY_MIB: Final = 60.0
 MANY_CLUSTERS_MIB: Final = 8.0
+#: And beyond that while incidents are open: for the objects that they name, and for 10,000 of them.
+OBJECTS_MIB: Final = 2.0
+MANY_INCIDENTS_MIB: Final = 30.0
 GROWTH_MIB: Final = 2.0
 IDLE_CPU_MS_PER_MINUTE: Final = 600.0
 
@@ -40,14 +45,19 @@ _UNDER_WAY: Final = 10_000
 _CLUSTERS_OF_EVENTS: Final = 100
 _IDLE_SECONDS: Final = 10.0
 _STORED: Final = "SELECT MAX(id) FROM events"
+_TOLD: Final = "SELECT COUNT(DISTINCT incident) FROM told"
 _DELIVERED: Final = "SELECT COUNT(*) FROM deliveries WHERE state = 'delivered'"
 
 
-def rows(*, events: Sequence[int] = EVENTS, clusters: Sequence[int] = CLUSTERS) -> Iterator[Row]:
+def rows(
+    *, events: Sequence[int] = EVENTS, groups: Sequence[int] = GROUPS, clusters: Sequence[int] = CLUSTERS
+) -> Iterator[Row]:
     """Measure all of it."""
     for count in events:
         yield from _fresh(stored, count)
         yield from _fresh(delivered, count)
+    for count in groups:
+        yield from _fresh(grouped, count)
     for count in clusters:
         yield from _fresh(present, count)
 
@@ -60,7 +70,7 @@ def _fresh(measure: Callable[[Path, int], Iterable[Row]], count: int) -> Iterato
 def stored(folder: Path, count: int) -> Iterator[Row]:
     """Measure events that no route takes to a receiver."""
     with Receiving(folder, []) as receiving:
-        figures = _take_in(receiving, count)
+        figures = _take_in(receiving, _events(count))
         yield from named(f"{count} events stored", figures)
         yield from named(f"{count} events stored", _transactions(receiving, count))
         yield from named(f"{count} events stored", _come_again(receiving))
@@ -70,9 +80,20 @@ def delivered(folder: Path, count: int) -> Iterator[Row]:
     """Measure events that a file receiver gets, all of them."""
     receiver = {"name": "out", "file": {"path": str(folder / "out.ndjson"), "max_size": "1GiB"}}
     with Receiving(folder, [receiver]) as receiving:
-        figures = _take_in(receiving, count, until=_DELIVERED)
+        figures = _take_in(receiving, _events(count), until=_DELIVERED)
         yield from named(f"{count} events delivered", figures)
         yield from named(f"{count} events delivered", _faults(receiving, count))
+
+
+def grouped(folder: Path, groups: int) -> Iterator[Row]:
+    """Measure events that become incidents, of which a file receiver is told."""
+    receiver = {"name": "out", "grouped": True, "file": {"path": str(folder / "out.ndjson"), "max_size": "1GiB"}}
+    clusters = min(groups, _CLUSTERS_OF_EVENTS)
+    messages = [event(number, clusters=clusters, reasons=groups // clusters) for number in range(_QUEUED)]
+    with Receiving(folder, [receiver]) as receiving:
+        name = f"{_QUEUED} events in {groups} groups"
+        yield from named(name, _take_in(receiving, messages, memory_mib=_with_incidents(groups)))
+        yield from named(name, _incidents(receiving, groups))
 
 
 def present(folder: Path, clusters: int) -> Iterator[Row]:
@@ -88,17 +109,29 @@ def present(folder: Path, clusters: int) -> Iterator[Row]:
         yield from named(f"{name} dark", _go_dark(receiving, flood, clusters))
 
 
-def _memory(receiving: Receiving, clusters: int = 0) -> Row:
+def _with_clusters(clusters: int) -> float:
+    return MEMORY_MIB + MANY_CLUSTERS_MIB * clusters / 10_000
+
+
+def _with_incidents(incidents: int) -> float:
+    return MEMORY_MIB + OBJECTS_MIB + MANY_INCIDENTS_MIB * incidents / 10_000
+
+
+def _memory(receiving: Receiving, bound_mib: float = MEMORY_MIB) -> Row:
     """Return the most that the consumer has had resident."""
-    return Row(
-        "memory at most", peak_mib(receiving.pid), "MiB", MEMORY_MIB + MANY_CLUSTERS_MIB * clusters / 10_000
-    )
+    return Row("memory at most", peak_mib(receiving.pid), "MiB", bound_mib)
 
 
-def _take_in(receiving: Receiving, count: int, *, until: str = _STORED) -> Iterator[Row]:
-    """Take in `count` events, until that query of the store says so."""
+def _events(count: int) -> list[Message]:
+    return [event(number, clusters=_CLUSTERS_OF_EVENTS) for number in range(count)]
+
+
+def _take_in(
+    receiving: Receiving, messages: Sequence[Message], *, until: str = _STORED, memory_mib: float = MEMORY_MIB
+) -> Iterator[Row]:
+    """Take in events, until that query of the store says that all are."""
+    count = len(messages)
     _make_session(receiving)
-    messages = [event(number, clusters=_CLUSTERS_OF_EVENTS) for number in range(count)]
     with receiving.flood() as flood:
         flood.publish(messages[:_QUEUED])
         receiving.start()
@@ -113,10 +146,19 @@ def _take_in(receiving: Receiving, count: int, *, until: str = _STORED) -> Itera
     seconds, cpu = time.monotonic() - began, cpu_seconds(receiving.pid) - cpu
     yield Row("rate", count / seconds, "events/s")
     yield Row("CPU", cpu * 1000 / count, "ms/event", CPU_MS_PER_EVENT if count >= _UNDER_WAY else None)
-    yield _memory(receiving)
+    yield _memory(receiving, memory_mib)
     if count > _QUEUED:
         growth = resident_mib(receiving.pid) - memory
         yield Row(f"memory grown since {_QUEUED - _UNDER_WAY} were stored", growth, "MiB", GROWTH_MIB)
+
+
+def _incidents(receiving: Receiving, groups: int) -> Iterator[Row]:
+    """Hold the incidents against the events, and wait until all of them are told, one by one or in a digest."""
+    count = receiving.ask("SELECT COUNT(*) FROM incidents")
+    yield Row("missing", groups - count, "incidents", 0)
+    yield Row("not counted", _QUEUED - receiving.ask("SELECT SUM(occurrences) FROM incidents"), "occurrences", 0)
+    receiving.wait_for(_TOLD, groups)
+    yield Row("memory while all are open and told", resident_mib(receiving.pid), "MiB", _with_incidents(groups))
 
 
 def _make_session(receiving: Receiving) -> None:
@@ -160,7 +202,7 @@ def _see(receiving: Receiving, clusters: int) -> Iterator[Row]:
         time.sleep(0.02)
     yield Row("after", time.monotonic() - began, "s")
     yield Row("CPU from the start", cpu_seconds(receiving.pid), "s")
-    yield _memory(receiving, clusters)
+    yield _memory(receiving, _with_clusters(clusters))
     missing = clusters - receiving.ask("SELECT COUNT(*) FROM presences WHERE link = 'online'")
     yield Row("missing", missing, "clusters", 0)
 
@@ -180,7 +222,7 @@ def _go_dark(receiving: Receiving, flood: Flood, clusters: int) -> Iterator[Row]
     receiving.wait_for(_DELIVERED, clusters)
     yield Row("told after", time.monotonic() - began, "s")
     yield Row("CPU", (cpu_seconds(receiving.pid) - cpu) * 1000 / clusters, "ms/cluster")
-    yield _memory(receiving, clusters)
+    yield _memory(receiving, _with_clusters(clusters))
     told = [line["cluster"] for line in receiving.delivered() if line["reason"] == "ClusterOffline"]
     yield Row("not told", clusters - len(set(told)), "clusters", 0)
     yield Row("told twice", len(told) - len(set(told)), "clusters", 0)
@@ -190,9 +232,11 @@ def main() -> None:
     """Measure, and print a table and a JSON line."""
     parser = argparse.ArgumentParser(prog="python -m bench.consumer", description=__doc__)
     parser.add_argument("--events", type=int, nargs="*", default=EVENTS)
+    parser.add_argument("--groups", type=int, nargs="*", default=GROUPS)
     parser.add_argument("--clusters", type=int, nargs="*", default=CLUSTERS)
     options = parser.parse_args()
-    sys.exit(report("consumer", rows(events=options.events, clusters=options.clusters)))
+    measured = rows(events=options.events, groups=options.groups, clusters=options.clusters)
+    sys.exit(report("consumer", measured))
 
 
 if __name__ == "__main__":

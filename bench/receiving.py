@@ -117,21 +117,24 @@ class Receiving:
             return [json.loads(line) for line in lines]
 
 
-def event(number: int, *, clusters: int) -> Message:
+def event(number: int, *, clusters: int, reasons: int = 1) -> Message:
     """Return one of many events, of half a kilobyte each.
 
-    Clusters take turns. Of ten events of a cluster, the last is a later state of the one before it.
+    Clusters take turns. Of ten events of a cluster, the last is a later state of the one before it; the reasons of
+    the others take turns as well.
     """
     cluster = f"edge-{number % clusters:05}"
-    repeats = number // clusters % 10 == 9
+    turn = number // clusters
+    repeats = turn % 10 == 9
+    reason = f"BackOff{(turn - turn // 10 - repeats) % reasons or ''}"
     said = {
         "v": 1,
         "cluster": cluster,
         "type": "Warning",
-        "reason": "BackOff",
+        "reason": reason,
         "kind": "Pod",
         "ns": "production",
-        "name": f"api-7c9f8d6b5-{number:05}",
+        "name": f"api-7c9f8d6b5-{_suffix(number)}",
         "field": "spec.containers{api}",
         "msg": "Back-off restarting failed container api in pod api-7c9f8d6b5-x2x4q_production(5b9e2a6c)",
         "count": 2 if repeats else 1,
@@ -141,10 +144,16 @@ def event(number: int, *, clusters: int) -> Message:
         "node": "pi-3",
         "uid": f"5b9e2a6c-0d0f-4d3a-9a54-{number - clusters if repeats else number:012}",
         "boot": 1795419000,
-        "seq": number // clusters + 1,
+        "seq": turn + 1,
     }
-    topic = topics.event_topic(ROOT, cluster, namespace="production", kind="Pod", reason="BackOff")
+    topic = topics.event_topic(ROOT, cluster, namespace="production", kind="Pod", reason=reason)
     return Message(topic, json.dumps(said, separators=(",", ":")).encode())
+
+
+def _suffix(number: int) -> str:
+    """Return the end of a Pod's name that Kubernetes could have made."""
+    digits = "bcdfghjklmnpqrstvwxz2456789"
+    return "".join(digits[number // len(digits) ** place % len(digits)] for place in range(5))
 
 
 def status(number: int, state: str) -> Message:

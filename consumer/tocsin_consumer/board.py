@@ -98,14 +98,17 @@ class Board:
         for node in taken:
             if node.grouped or self._mutes.is_source(texts):
                 before = self._incident_of(changes, node, texts, now)
-                after = transitions.heard(before, event, occurred, now=now)
+                after = transitions.heard(before, event, occurred, wait=node.route.timing.group_wait, now=now)
                 self._put(changes, before, after, now=now)
 
     def forget(self, changes: IncidentChanges, cluster: str, *, now: datetime) -> None:
         """Let the problems of a cluster end of which nothing more will be heard: it is no longer there."""
         for id_ in sorted({*self._live, *changes.incidents}):
             before = self._latest(changes, id_)
-            after = transitions.quiet(before, lambda one: now if one.key.cluster == cluster else None, now=now)
+            wait = self._timing(before).group_wait
+            after = transitions.quiet(
+                before, lambda one: now if one.key.cluster == cluster else None, wait=wait, now=now
+            )
             if after is not before:
                 self._put(changes, before, after, now=now)
 
@@ -159,7 +162,7 @@ class Board:
         found = False
         for said in ended_by(event):
             for before in self._with_problem(changes, said):
-                after = transitions.ended(before, said, event, now=now)
+                after = transitions.ended(before, said, event, wait=self._timing(before).group_wait, now=now)
                 if after.problems != before.problems:
                     found = True
                     self._put(changes, before, after, now=now)
@@ -181,7 +184,9 @@ class Board:
         self, changes: IncidentChanges, before: Incident, record: Record, heard_since: HeardSince, *, now: datetime
     ) -> None:
         timing = self._timing(before)
-        after = transitions.quiet(before, lambda one: _quiet_at(one, timing, heard_since, now), now=now)
+        after = transitions.quiet(
+            before, lambda one: _quiet_at(one, timing, heard_since, now), wait=timing.group_wait, now=now
+        )
         told, pending = record.told.get(after.id, {}), record.pending.get(after.id, ())
         after = transitions.muted(
             after,

@@ -60,8 +60,9 @@ class Problem:
     """One line of an incident."""
 
     key: ProblemKey
-    #: The event as it was heard last: of the problem, and since it is recovered, of its end.
-    event: EventPayload
+    #: The event as it was heard last: of the problem, and since it is recovered, of its end. It is packed, as
+    #: thousands of problems may go on at once, and the rest of what is known of one takes less room.
+    packed: bytes
     heard_at: datetime
     #: When it began, in the words of the events.
     began_at: int
@@ -82,6 +83,11 @@ class Problem:
     is_known: bool = False
     #: Why it is not told for now: the silence or the inhibition that holds it; None while nothing does.
     muted_by: str | None = None
+
+    @property
+    def event(self) -> EventPayload:
+        """The event as it was heard last."""
+        return EventPayload.model_validate_json(self.packed)
 
     @property
     def goes_on(self) -> bool:
@@ -129,11 +135,11 @@ def key_of(event: EventPayload) -> ProblemKey:
     return ProblemKey(event.cluster, event.ns or "", owner.kind, owner.name, event.reason)
 
 
-def heard(before: Incident, event: EventPayload, occurred: int, *, now: datetime) -> Incident:
+def heard(before: Incident, event: EventPayload, occurred: int, *, wait: timedelta, now: datetime) -> Incident:
     """Return the incident after `event` with `occurred` occurrences that were not heard of before.
 
     A problem that is new, or had ended, is news; one that goes on is not. One that begins again is that of who
-    has it now, since now, and goes on counting.
+    has it now, since now, and goes on counting. For `wait`, see `_news_at`.
     """
     key = key_of(event)
     known = before.problems.get(key)
@@ -142,26 +148,26 @@ def heard(before: Incident, event: EventPayload, occurred: int, *, now: datetime
         return replace(before, occurrences=total, beyond=_sum(before.beyond, occurred))
     revision = before.revision
     if known is not None and known.goes_on:
-        after = replace(_with_object(known, event.name), event=event, heard_at=now)
+        after = replace(_with_object(known, event.name), packed=_pack(event), heard_at=now)
     else:
         revision += 1
         after = Problem(
             key,
-            event,
+            _pack(event),
             heard_at=now,
             began_at=_began_at(event, occurred),
             objects={event.name: True},
             has_more=False,
             occurrences=0,
             revision=revision,
-            news_at=now,
+            news_at=_news_at(known, wait, now) if known else now,
             begun=revision,
         )
     after = replace(after, occurrences=_sum(known.occurrences if known else 0, occurred))
     return replace(before, revision=revision, occurrences=total, problems={**before.problems, key: after})
 
 
-def ended(before: Incident, said: Ended, event: EventPayload, *, now: datetime) -> Incident:
+def ended(before: Incident, said: Ended, event: EventPayload, *, wait: timedelta, now: datetime) -> Incident:
     """Return the incident after `event` has said that some of its problems are over."""
     problems = dict(before.problems)
     revision = before.revision
@@ -171,15 +177,21 @@ def ended(before: Incident, said: Ended, event: EventPayload, *, now: datetime) 
             continue
         if not any(after.objects.values()) and not after.has_more:
             revision = before.revision + 1
-            after = replace(_over(after, End.RECOVERED, revision, now), event=event, heard_at=now)
+            after = replace(
+                _over(after, End.RECOVERED, revision, _news_at(after, wait, now)),
+                packed=_pack(event),
+                heard_at=now,
+            )
         problems[key] = after
     return replace(before, revision=revision, problems=problems)
 
 
-def quiet(before: Incident, ends_at: Callable[[Problem], datetime | None], *, now: datetime) -> Incident:
+def quiet(
+    before: Incident, ends_at: Callable[[Problem], datetime | None], *, wait: timedelta, now: datetime
+) -> Incident:
     """Return the incident after those of its problems have ended of which `ends_at` says that it is time."""
     over = {
-        key: _over(problem, End.QUIET, before.revision + 1, now)
+        key: _over(problem, End.QUIET, before.revision + 1, _news_at(problem, wait, now))
         for key, problem in before.problems.items()
         if problem.goes_on and (at := ends_at(problem)) is not None and at <= now
     }
@@ -190,7 +202,7 @@ def quiet(before: Incident, ends_at: Callable[[Problem], datetime | None], *, no
 
 def quiet_at(problem: Problem, after: timedelta) -> datetime | None:
     """Return when a problem has been silent for long enough to be over; None if it goes on until that is said."""
-    return None if stands(problem.event) or not problem.goes_on else problem.heard_at + after
+    return None if not problem.goes_on or stands(problem.event) else problem.heard_at + after
 
 
 def muted(
@@ -226,12 +238,25 @@ def _unknown(problem: Problem, known: Known) -> Problem:
     return replace(problem, begun=begun, is_known=known is not Known.TO_NOBODY)
 
 
-def _over(problem: Problem, end: End, revision: int, now: datetime) -> Problem:
+def _news_at(problem: Problem, wait: timedelta, now: datetime) -> datetime:
+    """Return since when there is news of a problem that is news now.
+
+    What comes soon after other news, which is told after `wait`, belongs to that: a problem that comes and goes
+    all the time is told, and not waited for until it rests.
+    """
+    return problem.news_at if now - problem.news_at <= 2 * wait else now
+
+
+def _over(problem: Problem, end: End, revision: int, news_at: datetime) -> Problem:
     """Return the problem after its end; where somebody knows of it, that may be told, whatever mutes it."""
-    after = replace(problem, end=end, revision=revision, news_at=now)
+    after = replace(problem, end=end, revision=revision, news_at=news_at)
     if problem.muted_by is None or not problem.is_known:
         return after
     return replace(after, muted_by=None, begun=revision if problem.begun is None else problem.begun)
+
+
+def _pack(event: EventPayload) -> bytes:
+    return event.model_dump_json(by_alias=True, exclude_none=True).encode()
 
 
 def _sum(*counts: int) -> int:
@@ -252,11 +277,9 @@ def _with_object(known: Problem, name: str) -> Problem:
 def _without_object(problem: Problem, said: Ended) -> Problem:
     """Return the problem without the objects of which `said` says that they no longer have it."""
     key = problem.key
-    if not problem.goes_on or (key.cluster, key.reason, problem.event.kind) != (
-        said.cluster,
-        said.reason,
-        said.kind,
-    ):
+    if not problem.goes_on or (key.cluster, key.reason) != (said.cluster, said.reason):
+        return problem
+    if problem.event.kind != said.kind:
         return problem
     if said.object is None:
         return replace(problem, objects=dict.fromkeys(problem.objects, False), has_more=False)

@@ -10,7 +10,6 @@ from tocsin_consumer.dispatch import Told
 from tocsin_consumer.incident import End, Incident, Problem, ProblemKey
 from tocsin_consumer.records import Account, IncidentChanges, Record
 from tocsin_consumer.tables import milliseconds, optional_milliseconds, optional_time_of, time_of
-from tocsin_schemas.event import EventPayload
 
 _INCIDENT: Final = (
     "id",
@@ -189,7 +188,7 @@ def _problem_row(incident: int, problem: Problem) -> tuple[Any, ...]:
     return (
         incident,
         *problem.key,
-        problem.event.model_dump_json(by_alias=True, exclude_none=True).encode(),
+        problem.packed,
         milliseconds(problem.heard_at),
         problem.began_at,
         json.dumps(dict(problem.objects)),
@@ -210,7 +209,7 @@ def _problem(row: Sequence[Any]) -> Problem:
     ended, is_known, muted_by = state
     return Problem(
         key,
-        EventPayload.model_validate_json(event),
+        event,
         time_of(heard_at),
         began_at,
         json.loads(objects),

@@ -1,6 +1,6 @@
 """What there is to say about an incident, to a receiver that was told something of it before. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -83,8 +83,8 @@ def report(incident: Incident, told: Told | None, cause: Cause) -> Report:
     Where everything has been muted since it was decided to tell it, it is told all the same.
     """
     unmuted = list(incident.unmuted()) or list(incident.problems.values())
-    ordered = sorted(unmuted, key=lambda problem: _rank(problem, told))
-    lines = tuple(_lines(ordered, told))
+    ranked = sorted(((_line(one, told), one.heard_at) for one in unmuted), key=lambda one: _rank(one[0]))
+    lines = tuple(line for line, _ in ranked)
     return Report(
         incident=incident.id,
         cause=cause,
@@ -99,8 +99,8 @@ def report(incident: Incident, told: Told | None, cause: Cause) -> Report:
         last_at=max(line.last_at for line in lines),
         told_at=told.at if told else None,
         revision=incident.revision,
-        event=ordered[0].event,
-        received_at=ordered[0].heard_at,
+        event=lines[0].event,
+        received_at=ranked[0][1],
     )
 
 
@@ -142,38 +142,29 @@ def alone(event: EventPayload, received_at: datetime) -> Report:
     )
 
 
-def _lines(problems: list[Problem], told: Told | None) -> Iterator[Line]:
-    for problem in problems:
-        cluster, namespace, kind, owner, reason = problem.key
-        yield Line(
-            cluster,
-            namespace,
-            kind,
-            owner,
-            reason,
-            severity_of(problem),
-            tuple(sorted(problem.objects, key=lambda name: not problem.objects[name])),
-            problem.has_more,
-            problem.occurrences,
-            problem.began_at,
-            max(problem.began_at, problem.event.last),
-            problem.event,
-            problem.end,
-            _is_news(problem, told),
-        )
-
-
-def _rank(problem: Problem, told: Told | None) -> tuple[bool, bool, int, int]:
-    return (
-        not problem.goes_on,
-        not _is_news(problem, told),
-        _BY_SEVERITY[severity_of(problem)],
-        -problem.event.last,
+def _line(problem: Problem, told: Told | None) -> Line:
+    cluster, namespace, kind, owner, reason = problem.key
+    event = problem.event
+    return Line(
+        cluster,
+        namespace,
+        kind,
+        owner,
+        reason,
+        severity_of(problem),
+        tuple(sorted(problem.objects, key=lambda name: not problem.objects[name])),
+        problem.has_more,
+        problem.occurrences,
+        problem.began_at,
+        max(problem.began_at, event.last),
+        event,
+        problem.end,
+        is_news=told is None or problem.revision > told.revision,
     )
 
 
-def _is_news(problem: Problem, told: Told | None) -> bool:
-    return told is None or problem.revision > told.revision
+def _rank(line: Line) -> tuple[bool, bool, int, int]:
+    return line.end is not None, not line.is_news, _BY_SEVERITY[line.severity], -line.event.last
 
 
 def severity_of(problem: Problem) -> Severity:

@@ -1,6 +1,7 @@
 """The life of incidents, from events to what receivers are told."""
 
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -429,3 +430,15 @@ def test_two_routes_that_match_the_same_have_incidents_and_timings_of_their_own(
     desk.say(count=3)
     desk.pass_(MINUTE)
     assert [(receiver, report.occurrences) for _, receiver, report in desk.told] == [("b", 3), ("a", 3)]
+
+
+def test_a_node_that_comes_and_goes_all_the_time_is_told_and_not_waited_for_until_it_rests() -> None:
+    desk = Desk({"group_interval": "1m"})
+    desk.state("online")
+    for _ in range(20):
+        for reason in ("NodeNotReady", "NodeReady"):
+            desk.say(**(NODE_AWAY | {"reason": reason}))
+            desk.pass_(5 * SECOND)
+    times = [at for at, _, _ in desk.told]
+    assert len(times) == 4
+    assert all(MINUTE <= later - earlier <= 70 * SECOND for earlier, later in pairwise(times))
