@@ -382,6 +382,20 @@ def shown(drill: Drill) -> list[tuple[Any, ...]]:
 
 @bounded
 @given(layouts, scripts(ROUGH))
+def test_what_a_process_knows_is_what_another_would_find_in_the_store(
+    layout: dict[str, Any], script: list[Step]
+) -> None:
+    drill = Drill(layout, rules=DEFAULT_RULES, storm_rules=STORMS)
+    for step in script:
+        step.play(drill)
+    drill.pass_(STEP)
+    assert sorted(drill.pipeline.board._live.values(), key=lambda one: one.id) == drill.store.live_incidents()
+    known = sorted(drill.pipeline.storms._live.values(), key=lambda one: one.id)
+    assert known == sorted(drill.store.live_storms(), key=lambda one: one.id)
+
+
+@bounded
+@given(layouts, scripts(ROUGH))
 def test_in_a_storm_every_problem_is_told_by_itself_or_in_a_digest(
     layout: dict[str, Any], script: list[Step]
 ) -> None:
