@@ -98,7 +98,7 @@ def next_step(incident: Incident, told: Told | None, timing: Timing, *, now: dat
         if problem.revision > (told.revision if told else 0) and is_wanted(problem, told, timing)
     ]
     if news:
-        return _at(_news_at(news, incident, told, timing), _cause(incident, told), told=told, now=now)
+        return _at(_news_at(news, incident, told, timing), cause_of(incident, told), told=told, now=now)
     if told and any(problem.goes_on for problem in incident.unmuted()):
         interval = max(timing.repeat_interval, timing.group_interval)
         return _at(told.at + interval, Cause.REPEAT, told=told, now=now)
@@ -128,7 +128,8 @@ def _news_at(news: list[Problem], incident: Incident, told: Told | None, timing:
     return max(told.at + timing.group_interval, since + min(timing.group_wait, timing.group_interval))
 
 
-def _cause(incident: Incident, told: Told | None) -> Cause:
+def cause_of(incident: Incident, told: Told | None) -> Cause:
+    """Return why a receiver is told of what is new."""
     match incident.state:
         case State.RECOVERED:
             return Cause.RECOVERED

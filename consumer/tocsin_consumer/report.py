@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from tocsin_consumer.dispatch import Cause, Told
+from tocsin_consumer.dispatch import Cause, Told, cause_of
 from tocsin_consumer.incident import End, Incident, Problem, State
 from tocsin_consumer.severity import Severity, severity
 from tocsin_schemas.event import EventPayload
@@ -80,14 +80,15 @@ class Report:
 def report(incident: Incident, told: Told | None, cause: Cause) -> Report:
     """Return what to tell of `incident`, which has a problem that may be told, to who was `told` something before.
 
-    Where everything has been muted since it was decided to tell it, it is told all the same.
+    It was decided to tell it because of `cause`; what has happened since may be a better reason. Where everything
+    has been muted since, it is told all the same.
     """
     unmuted = list(incident.unmuted()) or list(incident.problems.values())
     ranked = sorted(((_line(one, told), one.heard_at) for one in unmuted), key=lambda one: _rank(one[0]))
     lines = tuple(line for line, _ in ranked)
     return Report(
         incident=incident.id,
-        cause=cause,
+        cause=cause if cause is Cause.REPEAT and not _is_change(incident, lines) else cause_of(incident, told),
         state=incident.state,
         group=dict(incident.group),
         lines=lines,
@@ -102,6 +103,11 @@ def report(incident: Incident, told: Told | None, cause: Cause) -> Report:
         event=lines[0].event,
         received_at=ranked[0][1],
     )
+
+
+def _is_change(incident: Incident, lines: tuple[Line, ...]) -> bool:
+    """Tell whether there is more to say than that it goes on."""
+    return incident.state != State.OPEN or any(line.is_news and line.end is None for line in lines)
 
 
 def alone(event: EventPayload, received_at: datetime) -> Report:

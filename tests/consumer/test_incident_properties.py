@@ -24,7 +24,7 @@ from tests.consumer.rehearsal import (
     is_ours,
     key_of_line,
 )
-from tocsin_consumer.dispatch import Timing, is_wanted
+from tocsin_consumer.dispatch import Cause, Timing, is_wanted
 from tocsin_consumer.incident import End, State, key_of
 from tocsin_consumer.inhibit import DEFAULT_RULES, InhibitSettings
 from tocsin_consumer.rate_limit import RateLimit
@@ -344,6 +344,19 @@ def test_a_recovery_is_told_of_what_was_told_and_of_nothing_else(
             as_told = last[0].report.as_told(last[0].at) if last else None
             wants = problem.muted_by is None and is_wanted(problem, as_told, timing_of(drill, incident.route))
             assert not wants or (as_told and as_told.revision >= problem.revision)
+
+
+@bounded
+@given(layouts, scripts(ROUGH))
+def test_the_reason_for_a_notification_is_what_it_tells(layout: dict[str, Any], script: list[Step]) -> None:
+    for telling in played(layout, script).ledger.tellings:
+        report = telling.report
+        assert (report.cause is Cause.RECOVERED) == (report.state is State.RECOVERED)
+        assert (report.cause is Cause.QUIET) == (report.state is State.QUIET)
+        if report.state is State.OPEN:
+            assert (report.cause is Cause.FIRST) == (report.told_at is None)
+        if report.cause is Cause.REPEAT:
+            assert not any(line.is_news for line in report.lines if line.end is None)
 
 
 @bounded

@@ -442,3 +442,16 @@ def test_a_node_that_comes_and_goes_all_the_time_is_told_and_not_waited_for_unti
     times = [at for at, _, _ in desk.told]
     assert len(times) == 4
     assert all(MINUTE <= later - earlier <= 70 * SECOND for earlier, later in pairwise(times))
+
+
+def test_what_has_begun_again_before_its_recovery_could_be_told_is_told_as_news(desk: Desk) -> None:
+    desk.say(**NODE_AWAY)
+    desk.pass_(10 * MINUTE)
+    desk.down.add("ops")
+    desk.say(**(NODE_AWAY | {"reason": "NodeReady"}))
+    desk.pass_(MINUTE)
+    desk.say(**NODE_AWAY)
+    desk.pass_(MINUTE)
+    desk.down.clear()
+    [report] = desk.pass_(SECOND)
+    assert (report.cause, report.state) == (Cause.NEWS, State.OPEN)
