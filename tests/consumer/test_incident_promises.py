@@ -211,12 +211,14 @@ def plan_of(*steps: Any) -> Plan:
 
 NODES_AWAY = [("event", ("edge-1", node, "NodeNotReady"), 1) for node in NODES]
 UNSCHEDULED = [("event", ("edge-2", pod, "FailedScheduling"), 1) for pod in PODS]
+NODE_AWAY = ("event", ("edge-2", NODES[0], "NodeNotReady"), 1)
 OTHERS_GO_ON = [("time", 4 * MINUTE), ("again", 0, 1)] * 4
 
 
 @example(
     plan_of(("mood", "boss", Mood.BUSY), NODES_AWAY[0], ("time", MINUTE), NODES_AWAY[1], ("time", 4 * MINUTE))
 )
+@example(plan_of(NODE_AWAY, UNSCHEDULED[0], ("time", MINUTE), ("end", 0)))
 @example(plan_of(UNSCHEDULED[2], UNSCHEDULED[0], *OTHERS_GO_ON, UNSCHEDULED[1], ("end", 2)))
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(plans())
