@@ -5,6 +5,7 @@ the other. A test holds them to each other.
 """
 
 import heapq
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -19,11 +20,16 @@ _INCLUDE: Final = (
     {
         "type": "Normal",
         "kind": "Node",
-        "reason": "NodeNotReady|NodeReady|NodeHas.*Pressure|NodeHasInsufficient.*|NodeHasSufficient.*|NodeHasNo.*",
+        "reason": (
+            "NodeNotReady|NodeReady|NodeHas.*Pressure|NodeHasInsufficient.*|NodeHasSufficient.*|NodeHasNo.*"
+            "|RemovingNode"
+        ),
     },
 )
 _EXCLUDE: Final = ({"reason": "InvalidDiskCapacity|CgroupV1|PossibleMemoryBackedVolumesOnDisk"},)
 _INTERVAL: Final = timedelta(minutes=30)
+#: Conditions of nodes that are told whenever they change.
+_CHANGE: Final = re.compile(r"Node((Not)?Ready|(Not)?Schedulable|Has(?!No)\w+Pressure|HasInsufficient\w+)")
 _MESSAGE_LIMIT: Final = 1024
 
 
@@ -75,13 +81,23 @@ class _Fold:
             return
         known.count = event.count
         told_at = known.told_at
-        if told_at is None or event.count >= 2 * known.told or one.at - told_at >= _INTERVAL:
+        is_due = told_at is None or event.count >= 2 * known.told or one.at - told_at >= _INTERVAL
+        if is_due or told_at is None or (_is_condition(event) and _CHANGE.fullmatch(event.reason)):
             self.known[event.uid] = _Known(event.count, event.count, one.at)
+            if _is_condition(event):
+                yield from self._conditions(one.at)
             yield one
             return
         if known.held is None:
             heapq.heappush(self.waits, (told_at + _INTERVAL, event.uid))
         known.held = one
+
+    def _conditions(self, now: datetime) -> Iterator[Recorded]:
+        """Yield the conditions of nodes that are held: none of them is to come after a newer one."""
+        for uid, known in self.known.items():
+            if known.held and isinstance(known.held.said, EventPayload) and _is_condition(known.held.said):
+                yield replace(known.held, at=now)
+                self.known[uid] = _Known(known.count, known.count, now)
 
     def due(self, now: datetime | None) -> Iterator[Recorded]:
         """Yield what is held and due by `now`, or all of it."""
@@ -92,6 +108,10 @@ class _Fold:
                 continue
             yield replace(known.held, at=at)
             self.known[uid] = _Known(known.count, known.count, at)
+
+
+def _is_condition(event: EventPayload) -> bool:
+    return event.kind == "Node" and event.type == "Normal"
 
 
 def _any(matches: Iterable[Match], texts: Mapping[str, str | None]) -> bool:

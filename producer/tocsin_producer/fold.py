@@ -3,8 +3,13 @@
 That is when its count has doubled, or when an interval has passed since it was last told. A repeat before that is
 held; the newest takes the place of the one before it, and goes when the interval is over. So a crash loop costs a
 handful of messages a day, and whoever reads them always learns the last count.
+
+A condition of a node that has changed goes at once, however often: who is told that a node is ready has to be told
+that it is not. That a condition is as it should be, a kubelet says at each start as well, and that is held; but it
+goes before any other condition does, so that what was the case before is never told after it.
 """
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,12 +17,14 @@ from typing import Final
 
 from tocsin_producer.checkpoint import Checkpoint, Seen
 from tocsin_producer.database import Database
-from tocsin_producer.outbox import Message, Outbox
+from tocsin_producer.outbox import CONDITION_SEVERITY, Message, Outbox
 
 #: What is held takes up to this part of the outbox's bounds beside it. Beyond that what is due first goes at once:
 #: nothing is given up for a message that could have been sent.
 ROOM: Final = 0.25
 _NEVER: Final = float("inf")
+#: Conditions that are told when they change, and only then.
+_CHANGE: Final = re.compile(r"Node((Not)?Ready|(Not)?Schedulable|Has(?!No)\w+Pressure|HasInsufficient\w+)")
 
 
 class Fold:
@@ -70,6 +77,8 @@ class Fold:
         now = self._now()
         if self._says_more(message, seen, now):
             self._drop(message.uid)
+            if message.severity >= CONDITION_SEVERITY and self._messages:
+                self._let_go("WHERE severity >= ?", CONDITION_SEVERITY)
             self._outbox.put(replace(message, first=not seen.told))
             return Seen(message.count, message.count, int(now))
         self._hold(message, due_at=seen.told_at + self._interval_seconds)
@@ -79,6 +88,7 @@ class Fold:
         """Whether `message` is to go; also where it takes the place of one that waits, or clocks were set back."""
         return (
             message.count >= 2 * seen.told
+            or _is_change(message)
             or not 0 <= now - seen.told_at < self._interval_seconds
             or self._outbox.is_waiting(message.uid)
         )
@@ -149,3 +159,9 @@ class Fold:
                 self._checkpoint.note_told(row[0], now)
             self._recount()
             self.released += len(rows)
+
+
+def _is_change(message: Message) -> bool:
+    """Tell whether `message` is of a condition of a node that is not what it was."""
+    reason = message.topic.rpartition("/")[2]
+    return message.severity >= CONDITION_SEVERITY and _CHANGE.fullmatch(reason) is not None

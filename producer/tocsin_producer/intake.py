@@ -13,7 +13,7 @@ from tocsin_producer.errors import MalformedEventError
 from tocsin_producer.event import EventState, read_event
 from tocsin_producer.filter import EventFilter
 from tocsin_producer.fold import Fold
-from tocsin_producer.outbox import NODE_SEVERITY, Message
+from tocsin_producer.outbox import CONDITION_SEVERITY, NODE_SEVERITY, Message
 from tocsin_producer.payload import event_payload
 from tocsin_schemas.topics import event_topic
 
@@ -46,9 +46,9 @@ class Wire:
 
 
 def severity(state: EventState) -> int:
-    """Return how much it matters when there is no room: conditions of nodes, then Warnings, then the rest."""
+    """Return how much it matters: conditions of nodes, what else is said of nodes, other Warnings, the rest."""
     if state.kind == "Node":
-        return NODE_SEVERITY
+        return CONDITION_SEVERITY if state.type == "Normal" else NODE_SEVERITY
     return 1 if state.type == "Warning" else 0
 
 

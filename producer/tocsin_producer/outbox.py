@@ -13,7 +13,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, get_args
 
 from tocsin_producer.database import Database
@@ -23,8 +23,11 @@ _log = logging.getLogger(__name__)
 #: Why a message had to go: there was no room for it, or no broker takes its size or its topic.
 LossReason = Literal["room", "size"]
 LOSS_REASONS: Final[tuple[LossReason, ...]] = get_args(LossReason)
-#: How much conditions of nodes matter; Warnings and the rest matter less.
+#: How much what is said of nodes matters; Warnings and the rest matter less.
 NODE_SEVERITY: Final = 2
+#: Conditions of nodes matter most. Each says what is the case from now on, so they leave in the order in which
+#: they came: a node that is down again must not be told to be ready by what was said before.
+CONDITION_SEVERITY: Final = 3
 #: With no more than this part of its bounds taken, an outbox that was full is not any more.
 ROOM: Final = 0.5
 
@@ -164,12 +167,15 @@ class Outbox:
         return 0.0 if put_at is None else max(0.0, self._now() - put_at)
 
     def put(self, message: Message) -> None:
-        """Let `message` wait, in the place of an older state of its Event if one waits."""
+        """Let `message` wait, in the place of an older state of its Event if one waits; conditions at the end."""
         with self._database.transaction() as connection:
             replaced = connection.execute(
-                "SELECT size FROM outbox WHERE uid = ?",
+                "SELECT size, first FROM outbox WHERE uid = ?",
                 (message.uid,),
             ).fetchone()
+            if replaced and message.severity >= CONDITION_SEVERITY:
+                connection.execute("DELETE FROM outbox WHERE uid = ?", (message.uid,))
+                message = replace(message, first=message.first or bool(replaced[1]))
             connection.execute(
                 "INSERT INTO outbox (uid, count, severity, topic, payload, first, size, put_at)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (uid)"
@@ -316,6 +322,8 @@ class Outbox:
         for position, message in _rows(connection, after):
             if len(found) == limit:
                 break
+            if message.severity >= CONDITION_SEVERITY:
+                continue  # an older one may be in the backlog
             if message.uid not in self._under_way and may_go(message):
                 self._under_way[message.uid] = position
                 found.append(message)

@@ -30,7 +30,7 @@ from tocsin_schemas.topics import DEFAULT_ROOT
 
 #: Node conditions are of type Normal, the bad ones as well as every recovery.
 _NODE_CONDITIONS: Final = (
-    "NodeNotReady|NodeReady|NodeHas.*Pressure|NodeHasInsufficient.*|NodeHasSufficient.*|NodeHasNo.*"
+    "NodeNotReady|NodeReady|NodeHas.*Pressure|NodeHasInsufficient.*|NodeHasSufficient.*|NodeHasNo.*|RemovingNode"
 )
 _TYPES: Final = ("Normal", "Warning")
 #: With this, no event is larger than the packets of 64 KiB that our broker takes, whatever its characters.

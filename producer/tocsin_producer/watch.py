@@ -164,6 +164,7 @@ class Watch:
         if not isinstance(items, list):
             self._intake.note_malformed("a list whose items are no list")
             return
+        items = sorted(items, key=_version)
         for start in range(0, len(items), _PORTION):
             self._wait_for_room()
             self._intake.offer(items[start : start + _PORTION], self._selector)
@@ -265,6 +266,15 @@ class Watch:
         if self._failures > 1:
             _log.info("watching again after %d failures", self._failures)
         self._failures = 0
+
+
+def _version(item: object) -> int:
+    """Return what items of a page are sorted by: in which order they were written, and not called.
+
+    Versions are numbers wherever etcd or kine keeps them, and compared as such (KEP-5504).
+    """
+    version = _metadata(item).get("resourceVersion")
+    return int(version) if isinstance(version, str) and version.isdecimal() else 0
 
 
 def _metadata(value: object) -> dict[str, Any]:

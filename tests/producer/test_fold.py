@@ -1,6 +1,7 @@
 import json
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tests.producer.conftest import MakePipeline, Pipeline, event, message
 from tocsin_producer.checkpoint import NOTHING, Checkpoint, Seen
 from tocsin_producer.database import Database
 from tocsin_producer.fold import Fold
-from tocsin_producer.outbox import Outbox
+from tocsin_producer.outbox import CONDITION_SEVERITY, Outbox
 
 INTERVAL = 1800.0
 DAY = 86_400
@@ -219,3 +220,33 @@ def test_whatever_comes_each_event_is_told_first_and_last_and_never_backwards(
         mine = [count for told_uid, count in told if told_uid == uid]
         assert mine == sorted(set(mine))
         assert mine[-1] == last
+
+
+def condition(bench: Bench, reason: str, count: int) -> list[tuple[str, int]]:
+    """Let a condition of a node reach `count`, and return what went out."""
+    said = replace(
+        message(reason, count), severity=CONDITION_SEVERITY, topic=f"k8s/v1/a/event/_cluster/Node/{reason}"
+    )
+    known = bench.checkpoint.seen(reason)
+    with bench.database.transaction():
+        seen = bench.fold.put(said, known)
+        bench.checkpoint.remember(reason, seen, "w", is_new=known is NOTHING)
+    return bench.publish()
+
+
+def test_a_node_that_goes_and_comes_back_is_told_each_time() -> None:
+    bench = Bench()
+    for count in range(1, 8):
+        for reason in ("NodeNotReady", "NodeReady"):
+            bench.time += 60
+            assert condition(bench, reason, count) == [(reason, count)]
+
+
+def test_that_a_condition_is_as_it_should_be_is_folded_and_never_told_after_what_came_later() -> None:
+    bench = Bench()
+    assert condition(bench, "NodeHasNoDiskPressure", 8) == [("NodeHasNoDiskPressure", 8)]
+    assert condition(bench, "NodeHasNoDiskPressure", 9) == []
+    later = condition(bench, "NodeHasDiskPressure", 3)
+    assert later == [("NodeHasNoDiskPressure", 9), ("NodeHasDiskPressure", 3)]
+    bench.time += INTERVAL
+    assert bench.publish() == []

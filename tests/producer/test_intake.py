@@ -122,9 +122,9 @@ def test_every_distinct_state_of_the_recording_that_passes_is_accepted_once(
 
 
 def test_conditions_of_nodes_matter_more_than_warnings_and_these_more_than_the_rest() -> None:
-    node = event(type="Normal", involvedObject={"kind": "Node", "name": "pi-1"})
-    ranks = [severity(read_event(value)) for value in (node, event(), event(type="Normal"))]
-    assert ranks == [2, 1, 0]
+    kinds = [event(type=type_, involvedObject={"kind": "Node", "name": "pi-1"}) for type_ in ("Normal", "Warning")]
+    ranks = [severity(read_event(value)) for value in (*kinds, event(), event(type="Normal"))]
+    assert ranks == [3, 2, 1, 0]
 
 
 def test_what_a_complete_list_does_not_name_any_more_is_forgotten() -> None:

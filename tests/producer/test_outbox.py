@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.producer.conftest import message
 from tocsin_producer import outbox as outbox_module
 from tocsin_producer.database import Database
-from tocsin_producer.outbox import NODE_SEVERITY, Message, Outbox
+from tocsin_producer.outbox import CONDITION_SEVERITY, NODE_SEVERITY, Message, Outbox
 
 
 def finish(outbox: Outbox, message: Message) -> None:
@@ -499,3 +499,50 @@ def test_what_is_given_up_takes_no_newer_state_of_its_event_with_it_and_is_then_
     outbox.give_up(first)
     assert outbox.lost == 0
     assert uids(outbox.take(1)) == [("a", 2)]
+
+
+def condition(uid: str, count: int = 1) -> Message:
+    return message(uid, count, severity=CONDITION_SEVERITY)
+
+
+def test_a_condition_of_a_node_waits_behind_what_came_before_its_newest_state() -> None:
+    outbox = make()
+    for one in (condition("not-ready", 1), condition("ready", 1), message("a"), condition("not-ready", 2)):
+        outbox.put(one)
+    assert uids(outbox.take(10)) == [("ready", 1), ("a", 1), ("not-ready", 2)]
+
+
+def test_a_condition_that_comes_does_not_pass_one_that_waits() -> None:
+    outbox = make()
+    outbox.put(message("a"))
+    outbox.put(condition("not-ready"))
+    drain(outbox, 1)
+    outbox.put(condition("ready"))
+    outbox.put(message("b"))
+    assert uids(outbox.take(10)) == [("b", 1), ("not-ready", 1), ("ready", 1)]
+
+
+@given(st.lists(st.sampled_from(["up", "down", "take", "acknowledge", "break"]), max_size=40))
+def test_the_last_condition_that_leaves_is_the_last_that_came(steps: list[str]) -> None:
+    outbox, counts, last = make(), {"up": 0, "down": 0}, None
+    left: list[tuple[str, int]] = []
+    under_way: list[Message] = []
+    for step in [*steps, "break"]:
+        if step in counts:
+            counts[step] += 1
+            last = (step, counts[step])
+            outbox.put(condition(*last))
+        elif step == "take":
+            under_way += outbox.take(1)
+        elif step == "acknowledge" and under_way:
+            one = under_way.pop(0)
+            left.append((one.uid, one.count))
+            outbox.settle([outbox.acknowledge(one)])
+        elif step == "break":
+            outbox.put_all_back()
+            outbox.begin_connection()
+            under_way.clear()
+    while rest := outbox.take(1):
+        left += uids(rest)
+        outbox.settle([outbox.acknowledge(one) for one in rest])
+    assert left[-1:] == ([last] if last else [])

@@ -600,7 +600,7 @@ def test_a_watch_that_hangs_beyond_its_limits_is_late(make_pipeline: MakePipelin
 
 
 @pytest.mark.parametrize("hours", [-24 * 365 * 60, -1, 1, 24 * 365 * 500])
-def test_events_of_nodes_whose_clocks_are_ahead_or_behind_are_told_as_they_are_and_in_order(
+def test_events_of_nodes_whose_clocks_are_ahead_or_behind_are_told_as_they_are(
     server: ApiServer, make_pipeline: MakePipeline, hours: int
 ) -> None:
     odd = (datetime(2026, 11, 24, tzinfo=UTC) + timedelta(hours=hours)).isoformat().replace("+00:00", "Z")
@@ -610,9 +610,20 @@ def test_events_of_nodes_whose_clocks_are_ahead_or_behind_are_told_as_they_are_a
         server.events.put(event("odd", count=2, firstTimestamp="2026-11-24T00:00:00Z", lastTimestamp=odd))
         following.until(("odd", 2), ("right", 3))
         payloads = following.pipeline.waiting()
-    assert [payload["uid"] for payload in payloads] == ["odd", "right"]
-    assert 0 <= payloads[0]["first"] <= payloads[0]["last"]
-    EventPayload.model_validate(payloads[0] | {"boot": 1, "seq": 1})
+    odd_one, _ = sorted(payloads, key=lambda payload: str(payload["uid"]))
+    assert 0 <= odd_one["first"] <= odd_one["last"]
+    EventPayload.model_validate(odd_one | {"boot": 1, "seq": 1})
+
+
+def test_what_a_list_names_is_told_in_the_order_in_which_it_was_written(
+    server: ApiServer, make_pipeline: MakePipeline
+) -> None:
+    """Lists are in the order of names; a node that is down is not to be told to be ready by an older state."""
+    for uid, count in (("a", 1), ("b", 1), ("a", 2)):
+        server.events.put(event(uid, count=count))
+    with followed(server, make_pipeline()) as following:
+        following.until(("a", 2), ("b", 1))
+        assert [payload["uid"] for payload in following.pipeline.waiting()] == ["b", "a"]
 
 
 def test_every_state_of_the_recording_is_offered_while_watches_are_cut_and_expire(
