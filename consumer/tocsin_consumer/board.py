@@ -24,6 +24,10 @@ from tocsin_schemas.event import EventPayload
 DECISION_LIMIT: Final = 200
 #: Beyond any wait of an incident: what is due later was stored by a clock that has been set back since.
 _LONGEST_WAIT: Final = timedelta(days=8)
+#: How long what has waited for a link takes to come, once it is back.
+_CATCH_UP: Final = timedelta(minutes=5)
+#: How often it is seen whether what is muted still is: what inhibits it can end at any time.
+_MUTE_CHECK: Final = timedelta(minutes=1)
 
 #: Tells since when we would hear of a cluster what there is to hear; None if we do not.
 HeardSince = Callable[[str], datetime | None]
@@ -61,22 +65,27 @@ class Board:
         #: (cluster, reason) → incidents in which such a problem goes on.
         self._going_on: dict[tuple[str, str], set[int]] = {}
         self._timers = Timers()
-        for one in map(self._as_configured, live):
+        for one in (self._as_configured(one, now) for one in live):
             self._keep(one, one.problems.values(), now)
 
     def muted(self) -> int:
         """Return how many problems that go on are muted."""
         return sum(_muted(one) for one in list(self._live.values()))
 
-    def _as_configured(self, one: Incident) -> Incident:
-        """Return an incident that was stored, without receivers that its route tells no more.
+    def _as_configured(self, one: Incident, now: datetime) -> Incident:
+        """Return an incident that was stored, with the receivers that its route tells of what goes on in it now.
 
-        One whose route is gone goes on with those that there still are.
+        One whose route is gone, or takes none of it any more, goes on with those that there still are.
         """
-        node = self._routes.get(one.route)
-        nodes = [node] if node else self._routes.values()
-        known = {name for node in nodes for name in node.grouped}
-        return replace(one, receivers=tuple(name for name in one.receivers if name in known))
+        events = [problem.event for problem in one.problems.values() if problem.goes_on]
+        taken = [node for event in events for node in self._top.decide(event).taken if node.route.key == one.route]
+        if taken:
+            receivers = tuple(dict.fromkeys(name for node in taken for name in node.grouped))
+        else:
+            known = {name for node in self._routes.values() for name in node.grouped}
+            receivers = tuple(name for name in one.receivers if name in known)
+        is_changed = set(receivers) != set(one.receivers)
+        return replace(one, receivers=receivers, due_at=now) if is_changed else one
 
     def take(
         self,
@@ -184,8 +193,9 @@ class Board:
         self, changes: IncidentChanges, before: Incident, record: Record, heard_since: HeardSince, *, now: datetime
     ) -> None:
         timing = self._timing(before)
+        after = transitions.not_later_than(now, before)
         after = transitions.quiet(
-            before, lambda one: _quiet_at(one, timing, heard_since, now), wait=timing.group_wait, now=now
+            after, lambda one: _quiet_at(one, timing, heard_since, now), wait=timing.group_wait, now=now
         )
         told, pending = record.told.get(after.id, {}), record.pending.get(after.id, ())
         after = transitions.muted(
@@ -205,10 +215,10 @@ class Board:
         changes.put(before, after)
 
     def _unmuted_at(self, one: Incident, timing: Timing, now: datetime) -> datetime | None:
-        """Return when to see whether what is muted still is: what inhibits it can end at any time."""
+        """Return when to see whether what is muted still is."""
         if not _muted(one):
             return None
-        return _earliest(now + timing.group_interval, self._mutes.next_change_at(now))
+        return _earliest(now + min(timing.group_interval, _MUTE_CHECK), self._mutes.next_change_at(now))
 
     def _muted_by(self, id_: int, problem: Problem, now: datetime) -> str | None:
         return self._mutes.muted_by((id_, problem.key), match_texts(problem.event), now)
@@ -255,10 +265,12 @@ class Board:
 
 
 def _quiet_at(problem: Problem, timing: Timing, heard_since: HeardSince, now: datetime) -> datetime | None:
-    """Return when a problem will have been silent for long enough, which counts while we hear of its cluster."""
-    since = heard_since(problem.key.cluster)
+    """Return when a problem will have been silent for long enough, or when to see that again.
+
+    While we do not hear of its cluster its silence says nothing, nor before what has waited there has come.
+    """
     ends_at = transitions.quiet_at(problem, timing.quiet_after)
-    return ends_at and max(ends_at, (since or now) + timing.quiet_after)
+    return ends_at and max(ends_at, (heard_since(problem.key.cluster) or now) + _CATCH_UP)
 
 
 def _earliest(*times: datetime | None) -> datetime | None:

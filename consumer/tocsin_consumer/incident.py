@@ -200,6 +200,18 @@ def quiet(
     return replace(before, revision=before.revision + 1, problems={**before.problems, **over})
 
 
+def not_later_than(now: datetime, before: Incident) -> Incident:
+    """Return the incident without times that are still to come: they were noted before a clock was set back."""
+    problems = {
+        key: replace(problem, heard_at=min(problem.heard_at, now), news_at=min(problem.news_at, now))
+        for key, problem in before.problems.items()
+        if max(problem.heard_at, problem.news_at) > now
+    }
+    if not problems and before.opened_at <= now:
+        return before
+    return replace(before, opened_at=min(before.opened_at, now), problems={**before.problems, **problems})
+
+
 def quiet_at(problem: Problem, after: timedelta) -> datetime | None:
     """Return when a problem has been silent for long enough to be over; None if it goes on until that is said."""
     return None if not problem.goes_on or stands(problem.event) else problem.heard_at + after

@@ -52,6 +52,10 @@ SELECT id FROM incidents
 WHERE closed_at < :before
     AND NOT EXISTS (SELECT 1 FROM deliveries WHERE incident = incidents.id AND state = 'pending')
     AND NOT EXISTS (SELECT 1 FROM dead_letters WHERE incident = incidents.id)
+    AND NOT EXISTS (
+        SELECT 1 FROM enrolled JOIN deliveries USING (storm)
+        WHERE enrolled.incident = incidents.id AND state = 'pending'
+    )
 ORDER BY closed_at LIMIT :limit
 """
 
@@ -76,7 +80,7 @@ def chosen(
 
 
 def next_id(connection: Connection) -> int:
-    """Return an id that no incident has had."""
+    """Return an id that no incident has."""
     (last,) = connection.execute("SELECT COALESCE(MAX(id), 0) FROM incidents").fetchone()
     return int(last) + 1
 

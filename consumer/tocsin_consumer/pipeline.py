@@ -257,10 +257,11 @@ class Pipeline:
         self, fresh: Sequence[Fresh], changes: Changes, incidents: IncidentChanges, *, now: datetime
     ) -> list[Entry]:
         """Let events and notices go where the routes say: to receivers by themselves, and into incidents."""
+        entries = [self._route_one(one, incidents, now) for one in fresh]
         for cluster in (name for name, known in changes.presences.items() if known is None):
             self.board.forget(incidents, cluster, now=now)
         notices = [_of_notice(notice) for notice in changes.notices]
-        return [self._route_one(one, incidents, now) for one in (*fresh, *notices)]
+        return entries + [self._route_one(one, incidents, now) for one in notices]
 
     def _route_one(self, fresh: Fresh, incidents: IncidentChanges, now: datetime) -> Entry:
         decision = self._route.decide(fresh.event)

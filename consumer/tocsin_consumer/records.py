@@ -64,8 +64,6 @@ class Storm:
     receiver: str
     scope: str
     since: datetime
-    #: When the last came that would have been told by itself.
-    news_at: datetime
     #: When something is to be decided about it next; None once it is over.
     due_at: datetime | None = None
     #: Whether a digest was called for since.
@@ -154,6 +152,8 @@ class IncidentChanges:
     before: dict[int, Incident] = field(default_factory=dict)
     orders: list[Order] = field(default_factory=list)
     storms: dict[Place, Storm] = field(default_factory=dict)
+    #: Where something would have been told by itself, once for each.
+    noted: list[Place] = field(default_factory=list)
     enrolled: list[Enrolment] = field(default_factory=list)
     digests: list[DigestOrder] = field(default_factory=list)
     #: Recoveries of what nobody knows.

@@ -142,7 +142,9 @@ class Roster:
         if self._uplink is None or (known is not None and known.link != Link.ONLINE):
             return None
         connected_at = now - timedelta(seconds=self._monotonic() - self._uplink.since)
-        return connected_at if known is None else max(known.since, connected_at)
+        if known is None or known.since > now:  # the clock was set back since
+            return connected_at
+        return max(known.since, connected_at)
 
     def states(self) -> dict[str, int]:
         """Return how many clusters are in which state."""

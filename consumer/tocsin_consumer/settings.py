@@ -175,7 +175,7 @@ class StormSettings(Settings):
         default=timedelta(minutes=10),
         ge=_SECOND,
         le=_DAY,
-        description="A storm is over once nothing would have been told for so long.",
+        description="A storm is over once in so long no more came than half of what may be told one by one.",
     )
 
     @property

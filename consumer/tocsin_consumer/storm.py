@@ -4,6 +4,7 @@ One receiver is told so many incidents of one cluster, or of all clusters, in a 
 is a storm: it goes into a digest, which is told anew while there is more of it, until it has calmed down.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -23,20 +24,25 @@ GATHER: Final = timedelta(seconds=10)
 INTERVAL: Final = timedelta(minutes=5)
 #: Storms that are decided about in one commit.
 _DECISION_LIMIT: Final = 200
-#: Windows that are kept at most before those that are empty are dropped.
-_WINDOW_LIMIT: Final = 2000
+#: Rates that are kept at most before those that are empty are dropped.
+_RATE_LIMIT: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class StormRules:
     """How many incidents of a cluster, and of all, are told one by one to one receiver; None for any number.
 
-    A storm is over when for `calm_after` nothing would have been told.
+    A storm is over when in `calm_after` no more would have been told than half of what may be in that time.
     """
 
     cluster: RateLimit | None
     fleet: RateLimit | None
     calm_after: timedelta
+
+    def limit(self, place: Place) -> RateLimit | None:
+        """Return how many are told one by one to a receiver of what is in a scope."""
+        _, scope = place
+        return self.fleet if scope == FLEET else self.cluster
 
 
 class Storms:
@@ -57,13 +63,11 @@ class Storms:
         now: datetime,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._limits = {FLEET: rules.fleet, None: rules.cluster}
-        self._calm_after = rules.calm_after
+        self._rules = rules
         self._monotonic = monotonic
         self._live: dict[Place, Storm] = {}
         self._places: dict[str, Place] = {}
-        #: What was told one by one of late. Not undone when a commit fails: the storm then begins a little sooner.
-        self._windows: dict[Place, SlidingWindow] = {}
+        self._rates: dict[Place, _Rate] = {}
         self._timers = Timers()
         for storm in live:
             self._keep(storm, now)
@@ -76,11 +80,13 @@ class Storms:
         orders, changes.orders = changes.orders, []
         for order in orders:
             incident = changes.incidents[order.incident]
-            storm = self._storm_for(changes, [(order.receiver, scope) for scope in _scopes(incident)], now)
+            places = [(order.receiver, scope) for scope in _scopes(incident)]
+            storm = self._storm_for(changes, places, now)
+            changes.noted += [place for place in places if self._rules.limit(place)]
             if storm is None:
                 changes.orders.append(order)
             else:
-                changes.storms[storm.place] = replace(storm, news_at=now, is_told=False)
+                changes.storms[storm.place] = replace(storm, is_told=False)
                 told = Told(now, incident.revision, incident.occurrences)
                 changes.enrolled.append(Enrolment(storm.id, order.receiver, incident.id, told))
 
@@ -89,17 +95,19 @@ class Storms:
         for id_ in self._timers.over(self._monotonic(), limit=_DECISION_LIMIT):
             place = self._places[id_]
             before = changes.storms.get(place) or self._live[place]
-            calm_at = before.news_at + self._calm_after
-            if calm_at <= now:
-                after = replace(before, ended_at=now, due_at=None, is_told=True)
+            is_new = now - before.since < self._rules.calm_after
+            if is_new or not self._is_calm(place):
+                after = replace(before, due_at=now + INTERVAL, is_told=True)
             else:
-                after = replace(before, due_at=min(now + INTERVAL, calm_at), is_told=True)
+                after = replace(before, ended_at=now, due_at=None, is_told=True)
             if after.ended_at or not before.is_told:
                 changes.digests.append(DigestOrder(before.id, before.receiver))
             changes.storms[place] = after
 
     def keep(self, changes: IncidentChanges, now: datetime) -> None:
         """Take over what is kept."""
+        for place in changes.noted:
+            self._note(place)
         for storm in changes.storms.values():
             self._keep(storm, now)
 
@@ -109,40 +117,67 @@ class Storms:
             known = changes.storms.get(place) or self._live.get(place)
             if known is not None and known.ended_at is None:
                 return known
-        full = [place for place in places if self._is_full(place)]
-        for place in places:
-            self._note(place)
+        full = [place for place in places if self._is_full(place, changes.noted.count(place))]
         if not full:
             return None
         since = now.replace(microsecond=now.microsecond // 1000 * 1000)  # as exact as the store keeps it
-        return Storm(*full[0], since=since, news_at=now, due_at=now + GATHER)
+        return Storm(*full[0], since=since, due_at=now + GATHER)
 
-    def _is_full(self, place: Place) -> bool:
-        return place in self._windows and self._windows[place].wait_seconds(self._monotonic()) > 0
+    def _is_full(self, place: Place, more: int) -> bool:
+        """Tell whether no more may be told one by one after `more` that are told now."""
+        limit = self._rules.limit(place)
+        if limit is None:
+            return False
+        return more >= limit.count or (
+            place in self._rates and self._rates[place].is_full(self._monotonic(), more)
+        )
+
+    def _is_calm(self, place: Place) -> bool:
+        return place not in self._rates or self._rates[place].is_calm(self._monotonic())
 
     def _note(self, place: Place) -> None:
-        _, scope = place
-        limit = self._limits[FLEET if scope == FLEET else None]
+        limit, now = self._rules.limit(place), self._monotonic()
         if limit is None:
             return
-        if len(self._windows) >= _WINDOW_LIMIT:
-            now = self._monotonic()
-            self._windows = {one: window for one, window in self._windows.items() if not window.is_empty(now)}
-        self._windows.setdefault(place, SlidingWindow((limit,))).note(self._monotonic())
+        if len(self._rates) >= _RATE_LIMIT:
+            self._rates = {one: rate for one, rate in self._rates.items() if not rate.is_empty(now)}
+        self._rates.setdefault(place, _Rate(limit, self._rules.calm_after)).note(now)
 
     def _keep(self, storm: Storm, now: datetime) -> None:
         if storm.due_at is None:
             self._live.pop(storm.place, None)
             self._places.pop(storm.id, None)
-            self._windows.pop(storm.place, None)
+            self._rates.pop(storm.place, None)
             self._timers.cancel(storm.id)
             return
         known = self._live.get(storm.place)
         self._live[storm.place] = storm
         self._places[storm.id] = storm.place
         if known is None or known.due_at != storm.due_at:
-            wait = min(max(storm.due_at - now, timedelta()), max(INTERVAL, self._calm_after))
+            wait = min(max(storm.due_at - now, timedelta()), INTERVAL)
             self._timers.set(storm.id, self._monotonic() + wait.total_seconds())
+
+
+class _Rate:
+    """How much would have been told one by one of late, in monotonic seconds."""
+
+    def __init__(self, limit: RateLimit, calm_after: timedelta) -> None:
+        half = math.ceil(limit.count * (calm_after / limit.per) / 2)
+        self._begins = SlidingWindow((limit,))
+        self._lasts = SlidingWindow((RateLimit(max(1, half), calm_after),))
+
+    def note(self, now: float) -> None:
+        self._begins.note(now)
+        self._lasts.note(now)
+
+    def is_full(self, now: float, more: int) -> bool:
+        return self._begins.wait_seconds(now, room=more + 1) > 0
+
+    def is_calm(self, now: float) -> bool:
+        return self._lasts.wait_seconds(now) <= 0
+
+    def is_empty(self, now: float) -> bool:
+        return self._begins.is_empty(now) and self._lasts.is_empty(now)
 
 
 def _scopes(incident: Incident) -> list[str]:

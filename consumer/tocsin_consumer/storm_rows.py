@@ -18,7 +18,7 @@ TOP_LIMIT: Final = 5
 BACKLOG_LIMIT: Final = 30
 NEWEST: Final = 10
 
-_STORM: Final = ("receiver", "scope", "since", "news_at", "due_at", "is_told", "ended_at")
+_STORM: Final = ("receiver", "scope", "since", "due_at", "is_told", "ended_at")
 _INSERT_DIGEST: Final = """
 INSERT INTO deliveries (storm, receiver, state, attempts, due_at, created_at)
 SELECT :storm, :receiver, 'pending', 0, :now, :now
@@ -90,7 +90,7 @@ def merge(connection: Connection, receiver: str, now: datetime) -> int:
     if len(waiting) <= BACKLOG_LIMIT - NEWEST:
         return 0
     found = connection.execute(_PENDING_BACKLOG, {"receiver": receiver, "scope": BACKLOG}).fetchone()
-    storm = Storm(receiver, BACKLOG, since=now, news_at=now, is_told=True, ended_at=now)
+    storm = Storm(receiver, BACKLOG, since=now, is_told=True, ended_at=now)
     id_ = found[0] if found else storm.id
     told = [
         Enrolment(id_, receiver, incident, Told(now, revision, occurrences))
@@ -132,12 +132,11 @@ def _top(connection: Connection, storm: str, name: str) -> Top:
 
 
 def _storm(row: tuple[Any, ...]) -> Storm:
-    receiver, scope, since, news_at, due_at, is_told, ended_at = row
+    receiver, scope, since, due_at, is_told, ended_at = row
     return Storm(
         receiver,
         scope,
         time_of(since),
-        time_of(news_at),
         optional_time_of(due_at),
         bool(is_told),
         optional_time_of(ended_at),
@@ -149,7 +148,6 @@ def _storm_row(storm: Storm) -> tuple[Any, ...]:
         storm.receiver,
         storm.scope,
         milliseconds(storm.since),
-        milliseconds(storm.news_at),
         optional_milliseconds(storm.due_at),
         storm.is_told,
         optional_milliseconds(storm.ended_at),

@@ -85,7 +85,6 @@ _SCHEMA: Final = (
         receiver TEXT NOT NULL,
         scope TEXT NOT NULL,
         since BIGINT NOT NULL,
-        news_at BIGINT NOT NULL,
         due_at BIGINT,
         is_told INTEGER NOT NULL,
         ended_at BIGINT
@@ -119,6 +118,7 @@ _SCHEMA: Final = (
     """,
     "CREATE INDEX IF NOT EXISTS ix_deliveries_event ON deliveries (event)",
     "CREATE INDEX IF NOT EXISTS ix_deliveries_incident ON deliveries (incident)",
+    "CREATE INDEX IF NOT EXISTS ix_deliveries_storm ON deliveries (storm) WHERE storm IS NOT NULL",
     # Small however long the history: the work of each receiver in the order in which it came.
     "CREATE INDEX IF NOT EXISTS pending ON deliveries (receiver, id) WHERE state = 'pending'",
     """
@@ -137,6 +137,8 @@ _SCHEMA: Final = (
     """,
     "CREATE INDEX IF NOT EXISTS ix_dead_letters_at ON dead_letters (at)",
     "CREATE INDEX IF NOT EXISTS ix_dead_letters_event ON dead_letters (event)",
+    "CREATE INDEX IF NOT EXISTS ix_dead_letters_incident ON dead_letters (incident) WHERE incident IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS ix_dead_letters_storm ON dead_letters (storm) WHERE storm IS NOT NULL",
     """
     CREATE TABLE IF NOT EXISTS positions (
         cluster TEXT NOT NULL PRIMARY KEY,

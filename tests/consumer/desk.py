@@ -56,6 +56,11 @@ class Desk:
         self.pipeline = self._started()
         self.pipeline.decide(UPLINK)
 
+    def reroute(self, route: Mapping[str, Any]) -> None:
+        """Go on with another configuration."""
+        self._settings = RouteSettings.model_validate(route)
+        self.restart()
+
     def say(self, **fields: Any) -> None:
         """Let a new Event come, or the state of one if it has a `uid`."""
         self._uid += 1

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.consumer.desk import UPLINK, Desk
-from tests.consumer.messages import forgotten
+from tests.consumer.messages import arrival, event, forgotten
 from tocsin_consumer.dispatch import Cause
 from tocsin_consumer.errors import StoreError
 from tocsin_consumer.incident import OBJECT_LIMIT, PROBLEM_LIMIT, End, State
@@ -143,9 +143,53 @@ def test_nothing_becomes_quiet_while_its_cluster_is_away(desk: Desk) -> None:
     desk.pass_(3 * HOUR, step=10 * SECOND)
     assert desk.pipeline.board.states()["open"] >= 1
     desk.state("online", boot=2)
-    desk.pass_(59 * MINUTE, step=10 * SECOND)
-    assert desk.pipeline.board.states()["open"] == 1
+    desk.pass_(4 * MINUTE, step=10 * SECOND)
+    assert desk.pipeline.board.states()["open"] >= 1
     desk.pass_(30 * MINUTE, step=10 * SECOND)
+    assert desk.store.live_incidents() == []
+
+
+def test_a_link_that_drops_now_and_then_keeps_nothing_open(desk: Desk) -> None:
+    desk.say()
+    desk.pass_(MINUTE)
+    for _ in range(3):
+        desk.pass_(49 * MINUTE, step=10 * SECOND)
+        desk.state("offline")
+        desk.pass_(MINUTE)
+        desk.state("online")
+    assert [one for one in desk.store.live_incidents() if ("reason", "BackOff") in one.group] == []
+
+
+def test_an_event_and_the_retirement_of_its_cluster_that_come_together_leave_nothing_open(desk: Desk) -> None:
+    desk.pipeline.process([arrival(event(**NODE_AWAY, uid="a"), received_at=desk.clock.now), forgotten()])
+    desk.pass_(HOUR, step=10 * SECOND)
+    assert desk.store.live_incidents() == []
+
+
+def test_a_receiver_that_a_route_tells_from_now_on_is_told_of_what_goes_on() -> None:
+    desk = Desk()
+    desk.state("online")
+    desk.say(**NODE_AWAY)
+    desk.pass_(MINUTE)
+    desk.reroute({"receivers": ["ops", "boss"]})
+    assert [report.cause for report in desk.pass_(MINUTE)] == [Cause.FIRST]
+    desk.reroute({"receivers": ["boss"]})
+    desk.say(**(NODE_AWAY | {"reason": "NodeReady"}))
+    desk.pass_(10 * MINUTE)
+    assert [(receiver, report.cause) for _, receiver, report in desk.told] == [
+        ("ops", Cause.FIRST),
+        ("boss", Cause.FIRST),
+        ("boss", Cause.RECOVERED),
+    ]
+
+
+def test_a_clock_that_is_set_back_delays_nothing_that_is_to_be_told_and_keeps_nothing_open(desk: Desk) -> None:
+    desk.say()
+    desk.pass_(2 * SECOND)
+    desk.clock.now -= timedelta(days=30)
+    assert len(desk.pass_(MINUTE)) == 1
+    desk.state("online")
+    desk.pass_(70 * MINUTE, step=10 * SECOND)
     assert desk.store.live_incidents() == []
 
 

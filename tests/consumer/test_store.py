@@ -254,6 +254,8 @@ SELECT id, event, receiver, state, attempts, due_at, reason, created_at, settled
 DROP TABLE new_deliveries;
 CREATE INDEX ix_deliveries_event ON deliveries (event);
 CREATE INDEX pending ON deliveries (receiver, id) WHERE state = 'pending';
+DROP INDEX ix_dead_letters_incident;
+DROP INDEX ix_dead_letters_storm;
 ALTER TABLE dead_letters DROP COLUMN incident;
 ALTER TABLE dead_letters DROP COLUMN storm;
 DROP TABLE enrolled;

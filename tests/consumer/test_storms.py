@@ -2,9 +2,13 @@
 
 from datetime import timedelta
 from itertools import pairwise
+from unittest.mock import Mock
 
-from tests.consumer.desk import STEP, Desk
+import pytest
+
+from tests.consumer.desk import STEP, UPLINK, Desk
 from tocsin_consumer.digest import BACKLOG, FLEET, Share
+from tocsin_consumer.errors import StoreError
 from tocsin_consumer.rate_limit import RateLimit
 from tocsin_consumer.storm import StormRules
 from tocsin_consumer.storm_rows import BACKLOG_LIMIT, NEWEST
@@ -61,6 +65,30 @@ def test_a_storm_is_told_anew_every_five_minutes_while_there_is_more_of_it_and_t
     assert all(later - earlier >= 5 * MINUTE for earlier, later in pairwise(times))
     assert desk.digests[-1][2].incidents == 12 * 4 - 3
     assert len(desk.pipeline.storms) == 0
+
+
+def test_a_storm_ends_though_something_trickles_in_all_the_time() -> None:
+    desk = stormy()
+    say(desk, 6)
+    desk.pass_(MINUTE)
+    for number in range(10):
+        desk.say(reason=f"Later{number}")
+        desk.pass_(9 * MINUTE, step=10 * SECOND)
+    ended = [digest.ended_at is not None for _, _, digest in desk.digests]
+    assert (ended[-1], ended.count(True)) == (True, 1)
+    assert desk.told[-1][2].group["reason"] == "Later9"
+
+
+def test_a_commit_that_fails_again_and_again_begins_no_storm(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = stormy()
+    say(desk, 2)
+    desk.clock.advance(11)
+    with monkeypatch.context() as failing:
+        failing.setattr(desk.store, "record", Mock(side_effect=StoreError("full")))
+        for _ in range(9):
+            with pytest.raises(StoreError):
+                desk.pipeline.decide(UPLINK)
+    assert (len(desk.pass_(MINUTE)), desk.digests) == (2, [])
 
 
 def test_after_a_storm_each_incident_is_told_by_itself_again_with_what_is_new_since_the_digest() -> None:
