@@ -10,13 +10,13 @@ from tocsin_consumer import digest
 from tocsin_consumer.clock import local_time
 from tocsin_consumer.digest import Digest
 from tocsin_consumer.document import wire
-from tocsin_consumer.hints import Override, container_of, hint_of
+from tocsin_consumer.hints import Hint, Override, container_of, hint_of
 from tocsin_consumer.incident_wording import remainder, said_of, worst
 from tocsin_consumer.inert import inert, one_line, shortened
 from tocsin_consumer.labels import LABELS, Language, zone_name
 from tocsin_consumer.line_view import LineView, labelled, lasting, times, words_of
 from tocsin_consumer.notification import Notification
-from tocsin_consumer.report import Report, alone
+from tocsin_consumer.report import Line, Report, alone
 from tocsin_consumer.severity import Severity
 
 #: What arrives sooner than this was not held back.
@@ -131,7 +131,7 @@ class View:
         level, status = _severity(lines), _status(lines)
         said = said_of(report, lines, since=first_at, told_at=told_at, language=language)
         notice = words_of(report.lines[0], time_zone, language) if len(lines) == 1 else None
-        hint = hint_of(event, hints, language) if _wants_hint(lines) else None
+        hint = _hint(report.lines, hints, language)
         view = cls(
             cluster=event.cluster,
             clusters=tuple(dict.fromkeys(line.cluster for line in lines)),
@@ -246,6 +246,10 @@ def _status(lines: tuple[LineView, ...]) -> str:
     return next(status for status in ("open", "recovered", "quiet") if status in ends)
 
 
-def _wants_hint(lines: tuple[LineView, ...]) -> bool:
-    """Tell whether a hint about the first line helps: it goes on, and the others are of the same reason."""
-    return not lines[0].ended and len({line.reason for line in lines}) == 1
+def _hint(lines: tuple[Line, ...], overrides: Sequence[Override], language: Language) -> Hint | None:
+    """Return the hint about the first line, if that goes on and the others of the kind say the same."""
+    if lines[0].end is not None:
+        return None
+    hint, *others = [hint_of(line.event, overrides, language) for line in lines if line.end is None]
+    is_of_all = hint is not None and all(other is not None and other.text == hint.text for other in others)
+    return hint if is_of_all else None

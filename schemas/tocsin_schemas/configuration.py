@@ -195,8 +195,21 @@ def _message(
     secret = bool(_SECRET_KEYS & set(map(str, location)))
     if kind in _WRONG_KIND:
         return _wrong_kind(kind, value, secret=secret)
-    expected = _WRONG_VALUE.get(kind, "{}").format(detail["msg"], **detail.get("ctx", {}))
+    bounds = {name: _as_written(bound) for name, bound in detail.get("ctx", {}).items()}
+    expected = _WRONG_VALUE.get(kind, "{}").format(detail["msg"], **bounds)
     return f"expected {expected}" if secret else f"expected {expected}, found {found(value)}"
+
+
+def _as_written(bound: object) -> object:
+    """Return a bound as it is written in a file; pydantic tells that of a duration as Python has it."""
+    said = re.fullmatch(r"datetime\.timedelta\((?:days=(\d+))?(?:, )?(?:seconds=(\d+))?\)", str(bound))
+    if said is None:
+        return bound
+    left, text = int(said[1] or 0) * 86_400 + int(said[2] or 0), ""
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
+        number, left = divmod(left, size)
+        text += f"{number}{unit}" if number else ""
+    return text or "0s"
 
 
 def _wrong_kind(kind: str, value: object, *, secret: bool) -> str:

@@ -176,8 +176,8 @@ def test_a_store_with_a_host_or_options_is_refused(file: Path, store: str) -> No
     [
         ("group_by: [cluser]", "group_by[0]: expected 'cluster', 'namespace', 'type'"),
         ("group_wait: soon", "group_wait: expected a duration"),
-        ("group_interval: 0s", "group_interval: "),
-        ("repeat_interval: 30d", "repeat_interval: "),
+        ("group_interval: 0s", "group_interval: expected at least 1s, found '0s'"),
+        ("repeat_interval: 30d", "repeat_interval: expected at most 7d, found '30d'"),
         ("quiet_after: 5s", "quiet_after: "),
         ("send_recovered: maybe", "send_recovered: "),
     ],
