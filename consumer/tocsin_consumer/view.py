@@ -247,9 +247,10 @@ def _status(lines: tuple[LineView, ...]) -> str:
 
 
 def _hint(lines: tuple[Line, ...], overrides: Sequence[Override], language: Language) -> Hint | None:
-    """Return the hint about the first line, if that goes on and the others of the kind say the same."""
+    """Return the hint about the first line, if that goes on; it says which, if it is not that of all that go on."""
     if lines[0].end is not None:
         return None
     hint, *others = [hint_of(line.event, overrides, language) for line in lines if line.end is None]
-    is_of_all = hint is not None and all(other is not None and other.text == hint.text for other in others)
-    return hint if is_of_all else None
+    if hint is None or not hint.text or all(other and other.text == hint.text for other in others):
+        return hint
+    return replace(hint, text=f"{inert(lines[0].reason)}: {hint.text}")

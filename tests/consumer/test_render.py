@@ -203,5 +203,10 @@ def test_what_goes_on_has_the_hint_of_its_first_line(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["incident-recovered", "incident-quiet", "incident-mixed-end", "incident-hostile"]
 )
-def test_what_is_over_or_of_several_reasons_has_no_hint(name: str) -> None:
+def test_what_is_over_or_unknown_has_no_hint(name: str) -> None:
     assert (view(name).hint, view(name).command) == ("", "")
+
+
+def test_a_hint_says_of_which_reason_it_is_where_others_go_on_for_other_reasons() -> None:
+    assert view("incident-group").hint.startswith(f"{view('incident-group').reason}: ")
+    assert not view("incident-replicas").hint.startswith(view("incident-replicas").reason)
