@@ -2,7 +2,8 @@
 
 The rules are Alertmanager's (prometheus.io/docs/alerting/latest/configuration, "inhibit_rule"): a field that is
 missing equals one that is empty, and what matches both sides of a rule is not inhibited by what does so as well.
-What is inhibited or silenced itself inhibits all the same.
+What is inhibited or silenced itself inhibits all the same. Of two that inhibit each other, which Alertmanager tells
+neither of, the one that stood first is told.
 """
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -89,6 +90,9 @@ class Inhibitor:
 
     def __init__(self, rules: Sequence[InhibitSettings]) -> None:
         self._rules = [_Rule(rule, name) for name, rule in named(rules)]
+        #: The sources that stand, in the order in which they came.
+        self._turns: dict[Hashable, int] = {}
+        self._last_turn = 0
 
     def is_source(self, texts: Texts) -> bool:
         """Tell whether what has these texts inhibits others while it stands."""
@@ -96,21 +100,29 @@ class Inhibitor:
 
     def stand(self, key: Hashable, texts: Texts) -> None:
         """Note that a problem stands, with these texts from now on."""
+        if key not in self._turns and self.is_source(texts):
+            self._last_turn += 1
+            self._turns[key] = self._last_turn
         for rule in self._rules:
             rule.stand(key, texts)
 
     def end(self, key: Hashable) -> None:
         """Note that a problem is over, if it stood."""
+        self._turns.pop(key, None)
         for rule in self._rules:
             rule.end(key)
 
     def inhibited_by(self, texts: Texts, key: Hashable) -> Inhibition | None:
         """Return what inhibits the problem `key`, which nothing does by itself."""
-        for rule in self._rules:
-            found = rule.inhibited_by(texts, key)
-            if found is not None:
-                return found
-        return None
+        found = (one for rule in self._rules for one in rule.inhibiting(texts, key))
+        return next((one for one in found if not self._is_before(key, texts, one)), None)
+
+    def _is_before(self, key: Hashable, texts: Texts, found: Inhibition) -> bool:
+        """Tell whether the problem stood before what inhibits it, and inhibits that as well."""
+        turn = self._turns.get(key)
+        if turn is None or turn > self._turns[found.source]:
+            return False
+        return any(rule.inhibits(texts, found.texts) for rule in self._rules)
 
 
 #: The values of the fields that have to be equal, and whether the source matches the target's side as well.
@@ -147,15 +159,20 @@ class _Rule:
         if not self._sources[bucket]:
             del self._sources[bucket]
 
-    def inhibited_by(self, texts: Texts, key: Hashable) -> Inhibition | None:
+    def inhibits(self, source: Texts, target: Texts) -> bool:
+        is_of_both = self.is_source(target) and self._is_target(source)
+        is_of_rule = self.is_source(source) and self._is_target(target) and not is_of_both
+        return is_of_rule and self._values(source) == self._values(target)
+
+    def inhibiting(self, texts: Texts, key: Hashable) -> Iterator[Inhibition]:
+        """Yield what inhibits the problem `key`, and not itself."""
         if not self._is_target(texts):
-            return None
+            return
         for matches_both in (False,) if self.is_source(texts) else (False, True):
             sources = self._sources.get((self._values(texts), matches_both), {})
             for source, said in sources.items():
                 if source != key:
-                    return Inhibition(self._name, source, said)
-        return None
+                    yield Inhibition(self._name, source, said)
 
     def _values(self, texts: Texts) -> tuple[str, ...]:
         return tuple(texts.get(field) or "" for field in self._equal)

@@ -236,19 +236,12 @@ some_rule = st.builds(
 steps = st.tuples(st.integers(0, 5), st.none() | some_texts)
 
 
-def is_inhibited_by_definition(
-    rules: list[InhibitSettings], standing: dict[Hashable, Texts], said: Texts, key: Hashable
-) -> bool:
-    """Look at every rule and every source, in the words of Alertmanager's documentation."""
-
-    def holds(one: InhibitSettings, source: Texts) -> bool:
-        on_source, on_target = match_of(one.source), match_of(one.target)
-        both = on_source(said) and on_source(source) and on_target(source)
-        equal = all(source.get(field) == said.get(field) for field in one.equal)
-        return on_source(source) and on_target(said) and equal and not both
-
-    sources = [source for other, source in standing.items() if other != key]
-    return any(holds(one, source) for one in rules for source in sources)
+def holds(one: InhibitSettings, source: Texts, target: Texts) -> bool:
+    """Tell whether a rule inhibits, in the words of Alertmanager's documentation."""
+    on_source, on_target = match_of(one.source), match_of(one.target)
+    both = on_source(target) and on_source(source) and on_target(source)
+    equal = all(source.get(field) == target.get(field) for field in one.equal)
+    return on_source(source) and on_target(target) and equal and not both
 
 
 @given(st.lists(some_rule, max_size=3), st.lists(steps, max_size=12), some_texts, st.integers(0, 5))
@@ -263,9 +256,39 @@ def test_what_is_inhibited_is_what_the_documentation_of_alertmanager_says(
         else:
             inhibitor.stand(changed, fields)
             standing[changed] = fields
+    sources = [source for other, source in standing.items() if other != key]
     found = inhibitor.inhibited_by(said, key)
-    assert (found is not None) == is_inhibited_by_definition(rules, standing, said, key)
     assert found is None or standing[found.source] == found.texts
+    if found is None:
+        inhibiting = [source for source in sources if any(holds(one, source, said) for one in rules)]
+        assert all(any(holds(one, said, source) for one in rules) for source in inhibiting)
+        assert key in standing or not inhibiting
+    else:
+        assert any(holds(one, found.texts, said) for one in rules)
+
+
+@given(st.lists(some_rule, max_size=3), st.lists(some_texts, min_size=2, max_size=6))
+def test_of_those_that_inhibit_each_other_one_is_told(rules: list[InhibitSettings], said: list[Texts]) -> None:
+    inhibitor = Inhibitor(rules)
+    for key, one in enumerate(said):
+        inhibitor.stand(key, one)
+    for key, one in enumerate(said):
+        found = inhibitor.inhibited_by(one, key)
+        if found is not None and any(holds(rule, one, found.texts) for rule in rules):
+            assert said.index(found.texts) < key
+
+
+def test_of_two_that_inhibit_each_other_the_one_that_stood_first_is_told() -> None:
+    inhibitor = Inhibitor([rule({"reason": "A"}, {"reason": "B"}), rule({"reason": "B"}, {"reason": "A"})])
+    inhibitor.stand(1, texts(reason="A"))
+    inhibitor.stand(2, texts(reason="B"))
+    inhibitor.stand(1, texts(reason="A", name="said-again"))
+    assert inhibitor.inhibited_by(texts(reason="A"), 1) is None
+    assert inhibitor.inhibited_by(texts(reason="B"), 2) is not None
+    inhibitor.end(1)
+    inhibitor.stand(1, texts(reason="A"))
+    assert inhibitor.inhibited_by(texts(reason="B"), 2) is None
+    assert inhibitor.inhibited_by(texts(reason="A"), 1) is not None
 
 
 def test_a_source_that_matches_everything_is_refused() -> None:
