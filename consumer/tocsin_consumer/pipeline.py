@@ -154,7 +154,13 @@ class Pipeline:
             now=now,
             monotonic=monotonic,
         )
-        self.storms = Storms(self._storm_rules, self._store.live_storms(), now=now, monotonic=monotonic)
+        self.storms = Storms(
+            self._storm_rules,
+            self._store.live_storms(),
+            receivers=self._route.all_grouped(),
+            now=now,
+            monotonic=monotonic,
+        )
         self._is_unsure = False
 
     def _make_sure(self) -> None:

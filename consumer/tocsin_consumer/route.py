@@ -136,6 +136,10 @@ class Route:
         for child in self.children:
             yield from child.nodes()
 
+    def all_grouped(self) -> frozenset[str]:
+        """Return all who are told of incidents, by this node or those below it."""
+        return frozenset(name for node in self.nodes() for name in node.grouped)
+
     def shadowed(self) -> Iterator[tuple["Route", "Route"]]:
         """Yield each child that is never asked, with the one before it that takes every event."""
         taker = None

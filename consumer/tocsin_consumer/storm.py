@@ -6,7 +6,7 @@ is a storm: it goes into a digest, which is told anew while there is more of it,
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -50,7 +50,8 @@ class Storms:
 
     Args:
         rules: when it is a storm.
-        live: the storms that went on at the last end.
+        live: the storms that went on at the last end; of those of other receivers than `receivers`, nobody is told.
+        receivers: who is told of incidents.
         now: the time of day.
         monotonic: seconds that never jump.
     """
@@ -60,13 +61,17 @@ class Storms:
         rules: StormRules,
         live: Iterable[Storm] = (),
         *,
+        receivers: Collection[str],
         now: datetime,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rules = rules
+        self._receivers = receivers
         self._monotonic = monotonic
         self._live: dict[Place, Storm] = {}
         self._places: dict[str, Place] = {}
+        #: Since when we have known of a storm: before, nothing was counted that shows whether it is calm.
+        self._known_since: dict[str, float] = {}
         self._rates: dict[Place, _Rate] = {}
         self._timers = Timers()
         for storm in live:
@@ -95,12 +100,12 @@ class Storms:
         for id_ in self._timers.over(self._monotonic(), limit=_DECISION_LIMIT):
             place = self._places[id_]
             before = changes.storms.get(place) or self._live[place]
-            is_new = now - before.since < self._rules.calm_after
-            if is_new or not self._is_calm(place):
-                after = replace(before, due_at=now + INTERVAL, is_told=True)
-            else:
+            if self._is_calm(before):
                 after = replace(before, ended_at=now, due_at=None, is_told=True)
-            if after.ended_at or not before.is_told:
+            else:
+                after = replace(before, due_at=now + INTERVAL, is_told=True)
+            is_news = after.ended_at is not None or not before.is_told
+            if is_news and before.receiver in self._receivers:
                 changes.digests.append(DigestOrder(before.id, before.receiver))
             changes.storms[place] = after
 
@@ -132,8 +137,11 @@ class Storms:
             place in self._rates and self._rates[place].is_full(self._monotonic(), more)
         )
 
-    def _is_calm(self, place: Place) -> bool:
-        return place not in self._rates or self._rates[place].is_calm(self._monotonic())
+    def _is_calm(self, storm: Storm) -> bool:
+        now = self._monotonic()
+        if now - self._known_since[storm.id] < self._rules.calm_after.total_seconds():
+            return False
+        return storm.place not in self._rates or self._rates[storm.place].is_calm(now)
 
     def _note(self, place: Place) -> None:
         limit, now = self._rules.limit(place), self._monotonic()
@@ -147,12 +155,14 @@ class Storms:
         if storm.due_at is None:
             self._live.pop(storm.place, None)
             self._places.pop(storm.id, None)
+            self._known_since.pop(storm.id, None)
             self._rates.pop(storm.place, None)
             self._timers.cancel(storm.id)
             return
         known = self._live.get(storm.place)
         self._live[storm.place] = storm
         self._places[storm.id] = storm.place
+        self._known_since.setdefault(storm.id, self._monotonic())
         if known is None or known.due_at != storm.due_at:
             wait = min(max(storm.due_at - now, timedelta()), INTERVAL)
             self._timers.set(storm.id, self._monotonic() + wait.total_seconds())

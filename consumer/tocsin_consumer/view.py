@@ -247,7 +247,7 @@ def _status(lines: tuple[LineView, ...]) -> str:
 
 
 def _hint(lines: tuple[Line, ...], overrides: Sequence[Override], language: Language) -> Hint | None:
-    """Return the hint about the first line, if that goes on; it says which, if it is not that of all that go on."""
+    """Return the hint about the first line, if that goes on; it says of which it is, if not of all that go on."""
     if lines[0].end is not None:
         return None
     hint, *others = [hint_of(line.event, overrides, language) for line in lines if line.end is None]

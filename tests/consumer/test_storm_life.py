@@ -1,0 +1,31 @@
+"""What becomes of storms when the clock jumps or their receiver is gone."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.consumer.test_storms import MINUTE, say, stormy
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=-1), timedelta(days=1)])
+def test_a_clock_that_jumps_neither_ends_a_storm_nor_keeps_it_going(jump: timedelta) -> None:
+    desk = stormy()
+    say(desk, 6)
+    desk.pass_(MINUTE)
+    desk.clock.now += jump
+    desk.pass_(8 * MINUTE)
+    assert len(desk.pipeline.storms) == 1
+    desk.pass_(12 * MINUTE)
+    assert len(desk.pipeline.storms) == 0
+    assert [digest.ended_at is not None for _, _, digest in desk.digests].count(True) == 1
+
+
+def test_nobody_is_told_of_the_storm_of_a_receiver_that_is_gone() -> None:
+    desk = stormy()
+    say(desk, 6)
+    desk.pass_(MINUTE)
+    desk.reroute({"receivers": ["boss"]})
+    desk.pass_(20 * MINUTE)
+    assert desk.store.live_storms() == []
+    assert [receiver for _, receiver, _ in desk.digests].count("ops") == 1
+    assert desk.store.backlog() == {}
