@@ -4,7 +4,7 @@ As with the roster, changes are computed first and taken over when the store has
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -65,25 +65,32 @@ class Board:
         #: (cluster, reason) → incidents in which such a problem goes on.
         self._going_on: dict[tuple[str, str], set[int]] = {}
         self._timers = Timers()
-        for one in (self._as_configured(one, now) for one in live):
-            self._keep(one, one.problems.values(), now)
+        stored = list(live)
+        taken_groups = {(one.route, one.group) for one in stored}
+        for one in stored:
+            configured = self._as_configured(one, taken_groups, now)
+            self._keep(configured, configured.problems.values(), now)
 
     def muted(self) -> int:
         """Return how many problems that go on are muted."""
         return sum(_muted(one) for one in list(self._live.values()))
 
-    def _as_configured(self, one: Incident, now: datetime) -> Incident:
-        """Return an incident that was stored, with the receivers that its route tells of what goes on in it now.
+    def _as_configured(self, one: Incident, taken_groups: set[Group], now: datetime) -> Incident:
+        """Return an incident that was stored, with its route, and whom that tells of what goes on in it now.
 
-        One whose route is gone, or takes none of it any more, goes on with those that there still are.
+        One that no route takes any more, or several do, goes on with those of its receivers that there still are.
         """
         events = [problem.event for problem in one.problems.values() if problem.goes_on]
-        taken = [node for event in events for node in self._top.decide(event).taken if node.route.key == one.route]
-        if taken:
-            receivers = tuple(dict.fromkeys(name for node in taken for name in node.grouped))
+        taken = [{node.route.key: node for node in self._top.decide(event).taken} for event in events]
+        route = _route_of(one, taken)
+        if route != one.route and (route, one.group) not in taken_groups:
+            taken_groups.add((route, one.group))
+            one = replace(one, route=route)
+        nodes = [nodes[one.route] for nodes in taken if one.route in nodes]
+        if nodes:
+            receivers = tuple(dict.fromkeys(name for node in nodes for name in node.grouped))
         else:
-            known = {name for node in self._routes.values() for name in node.grouped}
-            receivers = tuple(name for name in one.receivers if name in known)
+            receivers = tuple(name for name in one.receivers if name in self._top.all_grouped())
         is_changed = set(receivers) != set(one.receivers)
         return replace(one, receivers=receivers, due_at=now) if is_changed else one
 
@@ -112,7 +119,9 @@ class Board:
 
     def forget(self, changes: IncidentChanges, cluster: str, *, now: datetime) -> None:
         """Let the problems of a cluster end of which nothing more will be heard: it is no longer there."""
-        for id_ in sorted({*self._live, *changes.incidents}):
+        kinds = [kind for kind in self._going_on if kind[0] == cluster]
+        ids = {id_ for kind in kinds for id_ in self._going_on[kind]}
+        for id_ in sorted({*ids, *changes.incidents}):
             before = self._latest(changes, id_)
             wait = self._timing(before).group_wait
             after = transitions.quiet(
@@ -204,6 +213,9 @@ class Board:
             lambda one: known(one, before, told, pending),
             now=now,
         )
+        if pending and not any(after.unmuted()):
+            changes.withdrawn.append(after.id)
+            pending = ()
         decision = decide(after, told, pending, timing, now=now)
         if decision.is_over:
             after = replace(after, closed_at=now, due_at=None)
@@ -262,6 +274,23 @@ class Board:
             self._mutes.stand(key, match_texts(problem.event))
         else:
             self._mutes.end(key)
+
+
+def _route_of(one: Incident, taken: Sequence[Mapping[str, Taken]]) -> str:
+    """Return the route that an incident belongs to: its own, or else the only one that takes all of it as it is.
+
+    So what goes on is not told anew when the match of a route is changed.
+
+    Args:
+        one: the incident.
+        taken: by what each event that goes on in it is taken now, by key.
+    """
+    if not taken or any(one.route in nodes for nodes in taken):
+        return one.route
+    names = tuple(name for name, _ in one.group)
+    keys = [key for key, node in taken[0].items() if node.route.group_by == names]
+    common = [key for key in keys if all(key in nodes for nodes in taken)]
+    return common[0] if len(common) == 1 else one.route
 
 
 def _quiet_at(problem: Problem, timing: Timing, heard_since: HeardSince, now: datetime) -> datetime | None:

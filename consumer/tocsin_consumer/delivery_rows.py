@@ -54,7 +54,12 @@ UPDATE deliveries SET state = 'delivered', attempts = attempts + 1, settled_at =
 WHERE id IN (SELECT value FROM json_each(:ids))
 """
 _SET_FAILED: Final = """
-UPDATE deliveries SET state = ?, attempts = ?, reason = ?, due_at = ?, settled_at = ? WHERE id = ?
+UPDATE deliveries SET state = ?, attempts = ?, reason = ?, due_at = ?, settled_at = ?
+WHERE id = ? AND state = 'pending'
+"""
+_WITHDRAW: Final = """
+UPDATE deliveries SET state = 'withdrawn', settled_at = ?
+WHERE state = 'pending' AND incident IN (SELECT value FROM json_each(?))
 """
 _PENDING_OF: Final = "SELECT id FROM deliveries WHERE state = 'pending' AND id IN (SELECT value FROM json_each(?))"
 _ORPHANED: Final = "state = 'pending' AND receiver NOT IN (SELECT value FROM json_each(:receivers))"
@@ -112,6 +117,12 @@ def insert_orders(connection: Connection, orders: Sequence[Order], now: datetime
     """Insert the deliveries that incidents call for."""
     named = [{**asdict(order), "now": milliseconds(now)} for order in orders]
     connection.executemany(_INSERT_ORDER, named)
+
+
+def withdraw(connection: Connection, incidents: Collection[int], now: datetime) -> None:
+    """Let what waits to be told of incidents not be told; what is on its way already is."""
+    if incidents:
+        connection.execute(_WITHDRAW, (milliseconds(now), json.dumps(list(incidents))))
 
 
 def due(connection: Connection, receiver: str, now: datetime, *, limit: int) -> list[Delivery]:

@@ -132,7 +132,7 @@ class Tried:
     #: Why the receiver was to be told; None of a digest, which has its storm instead.
     cause: Cause | None
     storm: str | None
-    #: As the store has it: pending, delivered, merged or dead.
+    #: As the store has it: pending, delivered, merged into a digest, withdrawn as all of it is muted, or dead.
     state: str
     attempts: int
     reason: str | None
@@ -151,6 +151,8 @@ class IncidentChanges:
     #: Those incidents as they were before all this.
     before: dict[int, Incident] = field(default_factory=dict)
     orders: list[Order] = field(default_factory=list)
+    #: Those of which nobody is to be told for now, though it was ordered.
+    withdrawn: list[int] = field(default_factory=list)
     storms: dict[Place, Storm] = field(default_factory=dict)
     #: Where something would have been told by itself, once for each.
     noted: list[Place] = field(default_factory=list)

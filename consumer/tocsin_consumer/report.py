@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from tocsin_consumer.dispatch import Cause, Told, cause_of
-from tocsin_consumer.incident import End, Incident, Problem, State
+from tocsin_consumer.incident import COUNT_LIMIT, End, Incident, Problem, State
 from tocsin_consumer.severity import Severity, severity
 from tocsin_schemas.event import EventPayload
 
@@ -50,9 +50,10 @@ class Report:
     #: News first, then what goes on, the worst first.
     lines: tuple[Line, ...]
     muted: int
-    #: Occurrences of all, and those since the receiver was told last; of problems that are not told apart.
+    #: Occurrences of the lines and of what is not told apart; of these, since the receiver was told last.
     occurrences: int
     since_told: int
+    #: Occurrences of problems that are not told apart.
     beyond: int
     began_at: int
     last_at: int
@@ -81,9 +82,10 @@ def report(incident: Incident, told: Told | None, cause: Cause) -> Report:
     """Return what to tell of `incident`, which has a problem that may be told, to who was `told` something before.
 
     It was decided to tell it because of `cause`; what has happened since may be a better reason. Where everything
-    has been muted since, it is told all the same.
+    has been muted just now, it is told all the same.
     """
     unmuted = list(incident.unmuted()) or list(incident.problems.values())
+    occurrences = min(COUNT_LIMIT, sum(one.occurrences for one in unmuted) + incident.beyond)
     ranked = sorted(((_line(one, told), one.heard_at) for one in unmuted), key=lambda one: _rank(one[0]))
     lines = tuple(line for line, _ in ranked)
     return Report(
@@ -93,8 +95,8 @@ def report(incident: Incident, told: Told | None, cause: Cause) -> Report:
         group=dict(incident.group),
         lines=lines,
         muted=len(incident.problems) - len(unmuted),
-        occurrences=incident.occurrences,
-        since_told=incident.occurrences - (told.occurrences if told else 0),
+        occurrences=occurrences,
+        since_told=max(0, occurrences - (told.occurrences if told else 0)),
         beyond=incident.beyond,
         began_at=min(line.began_at for line in lines),
         last_at=max(line.last_at for line in lines),

@@ -176,6 +176,7 @@ class Store:
             cluster_rows.keep_losses(connection, losses)
             if incidents:
                 incident_rows.keep(connection, incidents)
+                delivery_rows.withdraw(connection, incidents.withdrawn, now)
                 delivery_rows.insert_orders(connection, incidents.orders, now)
                 storm_rows.keep(connection, incidents.storms.values(), incidents.enrolled)
                 storm_rows.insert_digests(connection, incidents.digests, now)

@@ -50,8 +50,8 @@ class Storms:
 
     Args:
         rules: when it is a storm.
-        live: the storms that went on at the last end; of those of other receivers than `receivers`, nobody is told.
-        receivers: who is told of incidents.
+        live: the storms that went on at the last end.
+        receivers: who is told of incidents; nobody is told of storms of others.
         now: the time of day.
         monotonic: seconds that never jump.
     """
