@@ -2,8 +2,8 @@
 
 The rules are Alertmanager's (prometheus.io/docs/alerting/latest/configuration, "inhibit_rule"): a field that is
 missing equals one that is empty, and what matches both sides of a rule is not inhibited by what does so as well.
-What is inhibited or silenced itself inhibits all the same. Of two that inhibit each other, the one that stood first
-is told; Alertmanager tells neither.
+What is inhibited or silenced itself inhibits all the same. Of two that inhibit each other, which would tell
+neither, the one that stood first is told.
 """
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence

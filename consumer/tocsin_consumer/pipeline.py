@@ -4,7 +4,6 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import partial
 from types import MappingProxyType
@@ -13,8 +12,10 @@ from typing import Final
 from tocsin_consumer import sequence
 from tocsin_consumer.board import Board
 from tocsin_consumer.clock import Clock, utc_now
+from tocsin_consumer.counters import Counters
 from tocsin_consumer.dead_letter import DeadLetter, Kind, Search
 from tocsin_consumer.decode import Rejection, Said, decode
+from tocsin_consumer.dedupe import Fresh, dedupe, key_of
 from tocsin_consumer.errors import StoreError
 from tocsin_consumer.inbox import Arrival
 from tocsin_consumer.inert import one_line
@@ -22,7 +23,7 @@ from tocsin_consumer.intake import Uplink
 from tocsin_consumer.mute import Mutes
 from tocsin_consumer.notice import Notice
 from tocsin_consumer.presence import Rules
-from tocsin_consumer.records import DeadPayload, Entry, IncidentChanges, Key
+from tocsin_consumer.records import DeadPayload, Entry, IncidentChanges
 from tocsin_consumer.roster import Changes, Roster
 from tocsin_consumer.route import Route
 from tocsin_consumer.sequence import Position
@@ -37,54 +38,6 @@ _log = logging.getLogger(__name__)
 
 #: Messages that are taken through all stages again at a time, so that what comes meanwhile does not wait for long.
 _AGAIN_LIMIT: Final = 100
-
-
-@dataclass(slots=True)
-class Counters:
-    """What became of the messages that were stored."""
-
-    seen: int = 0
-    statuses: int = 0
-    #: Not understood: dead letters.
-    rejected: int = 0
-    #: Known states of known events, and states older than a known one.
-    repeats: int = 0
-    stale: int = 0
-    #: Events that a producer numbered and that never came.
-    missing: int = 0
-    #: New states of events; of them, those that no route takes to a receiver.
-    events: int = 0
-    dropped: int = 0
-    #: Deliveries of single events; and notifications of incidents, which tell of any number of them.
-    deliveries: int = 0
-    notifications: int = 0
-    #: Incidents that were told in the digest of a storm instead.
-    digested: int = 0
-    #: Recoveries of what no incident knows, which tell nobody anything.
-    needless: int = 0
-    #: What was told about clusters; beside the events, and not among them.
-    notices: int = 0
-
-    def add(self, other: "Counters") -> None:
-        """Count what `other` has counted."""
-        for counter in fields(self):
-            setattr(self, counter.name, getattr(self, counter.name) + getattr(other, counter.name))
-
-    def __str__(self) -> str:
-        return " ".join(f"{counter.name}={getattr(self, counter.name)}" for counter in fields(self))
-
-
-Arrived = tuple[Arrival, EventPayload]
-
-
-@dataclass(frozen=True, slots=True)
-class Fresh:
-    """A state of an event that is new, and how many occurrences are."""
-
-    event: EventPayload
-    payload: bytes
-    received_at: datetime
-    occurred: int
 
 
 class Pipeline:
@@ -187,7 +140,7 @@ class Pipeline:
         dead = [_dead(arrival, one.reason) for arrival, one in decoded if isinstance(one, Rejection)]
         events = [(arrival, one) for arrival, one in said if isinstance(one, EventPayload)]
         moved, missing = sequence.advance(self._positions, (event for _, event in events))
-        fresh, repeats, stale = dedupe(events, self._store.highest_counts({_key(event) for _, event in events}))
+        fresh, repeats, stale = dedupe(events, self._store.highest_counts({key_of(event) for _, event in events}))
         changes = self.roster.hear(said, missing, now=now)
         incidents = IncidentChanges()
         entries = self._route_and_group(fresh, changes, incidents, now=now)
@@ -356,27 +309,6 @@ class Pipeline:
             log("cluster %s: %s: %s", notice.event.cluster, notice.event.reason, notice.event.msg)
 
 
-def dedupe(events: Iterable[Arrived], known: Mapping[Key, int]) -> tuple[list[Fresh], int, int]:
-    """Return the events whose count is higher than any before, and how many repeat one or are older.
-
-    `known` holds the highest count of each (cluster, uid) before these. What is older than a known state says
-    nothing that the newer one does not, and a receiver would see a count fall.
-    """
-    highest = dict(known)
-    fresh = []
-    repeats = stale = 0
-    for arrival, event in events:
-        before = highest.get(_key(event), 0)
-        if event.count > before:
-            highest[_key(event)] = event.count
-            fresh.append(Fresh(event, arrival.message.payload, arrival.received_at, event.count - before))
-        elif event.count == before:
-            repeats += 1
-        else:
-            stale += 1
-    return fresh, repeats, stale
-
-
 def _never(_cluster: str) -> None:
     """Hear of no cluster."""
 
@@ -395,10 +327,6 @@ def _called_for(changes: Changes, incidents: IncidentChanges, entries: Sequence[
 def _of_notice(notice: Notice) -> Fresh:
     event = event_of(notice, uid=str(uuid.uuid4()))
     return Fresh(event, event.model_dump_json(by_alias=True, exclude_none=True).encode(), notice.at, 1)
-
-
-def _key(event: EventPayload) -> Key:
-    return event.cluster, event.uid
 
 
 def _dead(arrival: Arrival, reason: str) -> DeadPayload:

@@ -10,12 +10,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, cast
 
 from tocsin_consumer.check import build_receivers
+from tocsin_consumer.counters import Counters
 from tocsin_consumer.deliver import IDLE_SECONDS, Worker
 from tocsin_consumer.inbox import Arrival
 from tocsin_consumer.intake import Uplink
 from tocsin_consumer.mute import Mutes
 from tocsin_consumer.notification import Notification
-from tocsin_consumer.pipeline import Counters, Pipeline
+from tocsin_consumer.pipeline import Pipeline
 from tocsin_consumer.presence import Rules
 from tocsin_consumer.rate_limit import RateLimit
 from tocsin_consumer.receivers.receiver import Note, Receipt, Receiver, Rendering, unnoted

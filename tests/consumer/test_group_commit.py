@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from tests.consumer.messages import NO_STORMS, NOW, ROOT, RULES, arrival, event
 from tocsin_consumer import delivery_rows
+from tocsin_consumer.counters import Counters
 from tocsin_consumer.database import Connection, in_statements
 from tocsin_consumer.feed import Feed
 from tocsin_consumer.inbox import Arrival, Inbox
 from tocsin_consumer.mute import Mutes
-from tocsin_consumer.pipeline import Counters, Pipeline
+from tocsin_consumer.pipeline import Pipeline
 from tocsin_consumer.records import Entry, Outcome
 from tocsin_consumer.route import Route
 from tocsin_consumer.settings import RouteSettings

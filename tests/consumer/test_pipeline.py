@@ -18,12 +18,14 @@ from tests.consumer.messages import (
     topic,
 )
 from tocsin_consumer import presence
+from tocsin_consumer.counters import Counters
+from tocsin_consumer.dedupe import dedupe
 from tocsin_consumer.errors import StoreError
 from tocsin_consumer.inbox import Arrival
 from tocsin_consumer.intake import Uplink
 from tocsin_consumer.mute import Mutes
 from tocsin_consumer.notice import Notice
-from tocsin_consumer.pipeline import Counters, Pipeline, dedupe
+from tocsin_consumer.pipeline import Pipeline
 from tocsin_consumer.presence import Presence, Rules
 from tocsin_consumer.roster import DECISION_LIMIT
 from tocsin_consumer.route import Route
