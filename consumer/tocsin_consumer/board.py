@@ -133,7 +133,7 @@ class Board:
     def elapse(
         self,
         changes: IncidentChanges,
-        recall: Callable[[Collection[int]], Record],
+        recall: Callable[[Collection[int], datetime], Record],
         heard_since: HeardSince,
         *,
         now: datetime,
@@ -141,7 +141,7 @@ class Board:
         """Decide about what is due; `recall` tells what the store knows about the telling of some incidents."""
         ids = [int(key) for key in self._timers.over(self._monotonic(), limit=DECISION_LIMIT)]
         due = [self._live[id_] for id_ in ids if id_ not in changes.incidents]
-        record = recall([one.id for one in due]) if due else Record({}, {})
+        record = recall([one.id for one in due], now) if due else Record({}, {})
         for before in due:
             with alone_with_its_failure(f"incident {before.id}", self._timers, str(before.id)):
                 self._decide(changes, before, record, heard_since, now=now)

@@ -98,10 +98,10 @@ def next_step(incident: Incident, told: Told | None, timing: Timing, *, now: dat
         if problem.revision > (told.revision if told else 0) and is_wanted(problem, told, timing)
     ]
     if news:
-        return _at(_news_at(news, incident, told, timing), cause_of(incident, told), told=told, now=now)
+        return _at(_news_at(news, incident, told, timing), cause_of(incident, told), now=now)
     if told and any(problem.goes_on for problem in incident.unmuted()):
         interval = max(timing.repeat_interval, timing.group_interval)
-        return _at(told.at + interval, Cause.REPEAT, told=told, now=now)
+        return _at(told.at + interval, Cause.REPEAT, now=now)
     return Step()
 
 
@@ -138,7 +138,6 @@ def cause_of(incident: Incident, told: Told | None) -> Cause:
     return Cause.NEWS if told else Cause.FIRST
 
 
-def _at(at: datetime, cause: Cause, *, told: Told | None, now: datetime) -> Step:
-    """Return the step at its time; what was told later than now was told before the clock was set back."""
-    was_set_back = told is not None and told.at > now
-    return Step(cause=cause) if at <= now or was_set_back else Step(at=at)
+def _at(at: datetime, cause: Cause, *, now: datetime) -> Step:
+    """Return the step at its time."""
+    return Step(cause=cause) if at <= now else Step(at=at)

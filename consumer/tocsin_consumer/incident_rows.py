@@ -85,6 +85,14 @@ def next_id(connection: Connection) -> int:
     return int(last) + 1
 
 
+def bring_forward(connection: Connection, ids: Collection[int], now: datetime) -> None:
+    """Let nothing have been told of some incidents later than now."""
+    connection.execute(
+        f"UPDATE told SET at = ? WHERE at > ? AND incident {_IN}",  # noqa: S608 - constants
+        (milliseconds(now), milliseconds(now), json.dumps(list(ids))),
+    )
+
+
 def recall(connection: Connection, ids: Collection[int]) -> Record:
     """Return what receivers were told about some incidents, and for whom a notification is under way."""
     wanted = (json.dumps(list(ids)),)

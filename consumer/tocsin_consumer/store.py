@@ -135,9 +135,13 @@ class Store:
         with self._database.transaction() as connection:
             return incident_rows.next_id(connection)
 
-    def recall(self, incidents: Collection[int]) -> Record:
-        """Return what receivers were told about some incidents, and for whom a notification is under way."""
+    def recall(self, incidents: Collection[int], now: datetime) -> Record:
+        """Return what receivers were told about some incidents, and for whom a notification is under way.
+
+        What was told later than now, before the clock was set back, counts as told now from now on.
+        """
         with self._database.transaction() as connection:
+            incident_rows.bring_forward(connection, incidents, now)
             return incident_rows.recall(connection, incidents)
 
     def next_decision_at(self) -> datetime | None:

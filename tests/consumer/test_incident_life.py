@@ -139,3 +139,14 @@ def test_what_is_muted_is_not_among_the_occurrences_that_are_told(desk: Desk) ->
     desk.pipeline._mutes.renew(desk.store.silences(desk.clock.now))
     [report] = desk.pass_(10 * MINUTE)
     assert (report.occurrences, report.since_told, report.muted) == (103, 100, 0)
+
+
+def test_a_clock_that_is_set_back_brings_no_repeat_forward_and_puts_none_off_for_longer_than_its_interval() -> None:
+    desk = Desk({"repeat_interval": "1h"})
+    desk.state("online")
+    desk.say(**NODE_AWAY)
+    desk.pass_(MINUTE)
+    desk.clock.now -= timedelta(days=3)
+    desk.state("online")
+    assert desk.pass_(50 * MINUTE, step=10 * SECOND) == []
+    assert [report.cause for report in desk.pass_(20 * MINUTE, step=10 * SECOND)] == [Cause.REPEAT]
