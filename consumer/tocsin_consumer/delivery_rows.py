@@ -9,9 +9,9 @@ from typing import Any, Final
 from tocsin_consumer import dead_letter_rows, incident_rows, storm_rows
 from tocsin_consumer.database import Connection
 from tocsin_consumer.dispatch import Cause, Told
-from tocsin_consumer.records import Backlog, Content, Delivery, Entry, Order, Outcome, StoredEvent, Tried
+from tocsin_consumer.records import Backlog, Content, Delivery, Entry, Order, Outcome, StoredEvent
 from tocsin_consumer.report import Report, report
-from tocsin_consumer.tables import milliseconds, optional_time_of, time_of
+from tocsin_consumer.tables import milliseconds, time_of
 
 #: No delivery is deferred for longer; see retry.py.
 LONGEST_WAIT: Final = timedelta(hours=2)
@@ -70,36 +70,12 @@ SELECT 'delivery', :reason, :now, receiver, event, incident, storm FROM deliveri
 _SET_DEAD: Final = f"""
 UPDATE deliveries SET state = 'dead', reason = :reason, settled_at = :now WHERE {_ORPHANED}
 """  # noqa: S608 - as above
-_OF_INCIDENT: Final = """
-SELECT receiver, cause, storm, state, attempts, reason, created_at, due_at, settled_at FROM deliveries
-WHERE incident = :incident OR storm IN (SELECT storm FROM enrolled WHERE incident = :incident) ORDER BY id
-"""
 _BACKLOG: Final = """
 SELECT waiting.receiver, waiting, created_at FROM (
     SELECT receiver, COUNT(*) AS waiting, MIN(id) AS oldest
     FROM deliveries WHERE state = 'pending' GROUP BY receiver
 ) AS waiting JOIN deliveries ON deliveries.id = oldest
 """
-
-
-def of_incident(connection: Connection, incident: int) -> list[Tried]:
-    """Return the deliveries of an incident and of the digests that it is in, oldest first."""
-    return [
-        Tried(
-            receiver,
-            Cause(cause) if cause else None,
-            storm,
-            state,
-            attempts,
-            reason,
-            time_of(created_at),
-            time_of(due_at),
-            optional_time_of(settled_at),
-        )
-        for receiver, cause, storm, state, attempts, reason, created_at, due_at, settled_at in connection.execute(
-            _OF_INCIDENT, {"incident": incident}
-        )
-    ]
 
 
 def insert_deliveries(connection: Connection, entries: Sequence[Entry], ids: Sequence[int], now: datetime) -> None:

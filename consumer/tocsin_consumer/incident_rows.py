@@ -8,7 +8,7 @@ from typing import Any, Final
 from tocsin_consumer.database import Connection, upsert
 from tocsin_consumer.dispatch import Told
 from tocsin_consumer.incident import End, Incident, Problem, ProblemKey
-from tocsin_consumer.records import Account, IncidentChanges, Record
+from tocsin_consumer.records import IncidentChanges, Record
 from tocsin_consumer.tables import milliseconds, optional_milliseconds, optional_time_of, time_of
 
 _INCIDENT: Final = (
@@ -108,12 +108,6 @@ def recall(connection: Connection, ids: Collection[int]) -> Record:
     for incident, receiver in rows:
         pending.setdefault(incident, set()).add(receiver)
     return Record(told, pending)
-
-
-def accounts(connection: Connection, incidents: Collection[Incident]) -> list[Account]:
-    """Return incidents with what the store knows about the telling of them."""
-    record = recall(connection, [one.id for one in incidents])
-    return [Account(one, record.told.get(one.id, {}), record.pending.get(one.id, ())) for one in incidents]
 
 
 def keep(connection: Connection, changes: IncidentChanges) -> None:

@@ -1,6 +1,6 @@
 """How incidents are told in lines, and as objects of JSON. Pure; what clusters wrote acts on no terminal."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -13,10 +13,17 @@ from tocsin_consumer.records import Account, Tried
 from tocsin_consumer.report import severity_of
 from tocsin_consumer.severity import Severity
 from tocsin_consumer.silence_text import time_text
+from tocsin_consumer.telling import Fate, Telling, telling
 
 #: Names that a line tells one by one, and characters of what clusters wrote.
 _NAME_LIMIT: Final = 3
 _TEXT_LIMIT: Final = 200
+#: What became of deliveries, where people would say it otherwise than the store does.
+_STATES: Final = {
+    "dead": "given up",
+    "merged": "merged into a digest",
+    "withdrawn": "withdrawn, as all was muted,",
+}
 _UTC: Final = ZoneInfo("UTC")
 _RANKS: Final = {level: rank for rank, level in enumerate(Severity)}
 
@@ -34,16 +41,12 @@ def incident_line(account: Account, time_zone: ZoneInfo) -> str:
     return one_line("  ".join(parts))
 
 
-def detail_lines(
-    account: Account, tries: Sequence[Tried], *, route: str | None, now: datetime, time_zone: ZoneInfo
-) -> Iterator[str]:
+def detail_lines(account: Account, *, route: str | None, now: datetime, time_zone: ZoneInfo) -> Iterator[str]:
     """Yield all there is to say of an incident; `route` is the name of the node that it belongs to, if any."""
-    return map(one_line, _detail_lines(account, tries, route, now=now, time_zone=time_zone))
+    return map(one_line, _detail_lines(account, route, now=now, time_zone=time_zone))
 
 
-def _detail_lines(
-    account: Account, tries: Sequence[Tried], route: str | None, *, now: datetime, time_zone: ZoneInfo
-) -> Iterator[str]:
+def _detail_lines(account: Account, route: str | None, *, now: datetime, time_zone: ZoneInfo) -> Iterator[str]:
     incident = account.incident
     yield f"incident    {incident.id}: {what(incident)}"
     yield f"state       {_state(incident)} since {time_text(incident.opened_at, time_zone)}, {worst(incident)}"
@@ -60,7 +63,7 @@ def _detail_lines(
         yield f"receiver    {receiver}: {_told(account, receiver, time_zone)}"
     if not _receivers(account):
         yield "receiver    none: it only inhibits others"
-    for one in tries:
+    for one in account.history:
         yield f"delivery    {_tried(one, time_zone)}"
 
 
@@ -96,9 +99,12 @@ def incident_object(account: Account) -> dict[str, Any]:
     }
 
 
-def detail_object(account: Account, tries: Iterable[Tried], *, route: str | None) -> dict[str, Any]:
+def detail_object(account: Account, *, route: str | None) -> dict[str, Any]:
     """Return all there is to say of an incident as an object of JSON."""
-    return incident_object(account) | {"route": route, "deliveries": [_tried_object(one) for one in tries]}
+    return incident_object(account) | {
+        "route": route,
+        "deliveries": [_tried_object(one) for one in account.history],
+    }
 
 
 def _state(incident: Incident) -> str:
@@ -117,11 +123,16 @@ def _problem_lines(account: Account, problem: Problem, time_zone: ZoneInfo) -> I
     began, last = (_of_epoch(seconds, time_zone) for seconds in (problem.began_at, problem.event.last))
     state = "goes on" if problem.end is None else problem.end.value
     muted = f", muted by {problem.muted_by}" if problem.muted_by else ""
-    told = "" if account.tells_of(problem) else ", not told yet"
+    told = "" if _is_told(account, problem) else ", not told yet"
     yield f"line        {severity_of(problem)}: {problem.key.reason} of {_owner(problem)}, {state}{muted}{told}"
     yield f"            {_counted(problem.occurrences, 'occurrence')}, {began} to {last}"
     yield f"            objects: {_object_names(problem)}"
     yield f"            {shortened(one_line(problem.event.msg), _TEXT_LIMIT)}"
+
+
+def _is_told(account: Account, problem: Problem) -> bool:
+    """Tell whether any receiver got a message that tells of a problem."""
+    return any(telling(account, receiver).tells_of(problem) for receiver in account.told)
 
 
 def _object_names(problem: Problem) -> str:
@@ -137,15 +148,38 @@ def _told_of_all(account: Account, time_zone: ZoneInfo) -> str:
 
 
 def _told(account: Account, receiver: str, time_zone: ZoneInfo) -> str:
-    told = account.told.get(receiver)
+    found = telling(account, receiver)
     waits = "; one is pending" if receiver in account.pending else ""
-    if told is None:
-        return f"not told{waits}"
-    return f"told {time_text(told.at, time_zone)}{_unknown(account.incident, told)}{waits}"
+    return f"{_became(found, account.incident, time_zone)}{_before(found, time_zone)}{waits}"
 
 
-def _unknown(incident: Incident, told: Told) -> str:
+def _became(found: Telling, incident: Incident, time_zone: ZoneInfo) -> str:
+    at = time_text(found.at, time_zone) if found.at else ""
+    match found.fate:
+        case Fate.TOLD:
+            return f"told {at}{_unknown(incident, found.told)}"
+        case Fate.DIGESTED:
+            return f"told in a digest {at}{_unknown(incident, found.told)}"
+        case Fate.GATHERED:
+            return "not told yet: waits in a digest"
+        case Fate.GIVEN_UP:
+            return f"not told: given up {at}: {shortened(one_line(found.reason or 'no reason'), _TEXT_LIMIT)}"
+        case Fate.WITHDRAWN:
+            return f"not told: withdrawn {at}, as all of it was muted"
+    return "not told"
+
+
+def _before(found: Telling, time_zone: ZoneInfo) -> str:
+    """Return when something else of it was told, if this was not."""
+    if found.delivered_at is None or found.fate in (Fate.TOLD, Fate.DIGESTED):
+        return ""
+    return f"; told before, {time_text(found.delivered_at, time_zone)}"
+
+
+def _unknown(incident: Incident, told: Told | None) -> str:
     """Return what has come since a receiver was told."""
+    if told is None:
+        return ""
     news = sum(problem.revision > told.revision for problem in incident.problems.values())
     since = max(0, incident.occurrences - told.occurrences)
     parts = [f"{news} of news"] * bool(news) + [_counted(since, "occurrence")] * bool(since)
@@ -170,7 +204,7 @@ def _tried(one: Tried, time_zone: ZoneInfo) -> str:
     if one.state == "pending":
         became = f"pending, due {time_text(one.due_at, time_zone)}"
     else:
-        became = f"{one.state} {time_text(one.settled_at or one.due_at, time_zone)}"
+        became = f"{_STATES.get(one.state, one.state)} {time_text(one.settled_at or one.due_at, time_zone)}"
     tries = f", {one.attempts} tries" if one.attempts > 1 or (one.attempts and one.state == "pending") else ""
     return f"{time_text(one.created_at, time_zone)} {one.receiver} ({why}): {became}{tries}{reason}"
 
@@ -181,7 +215,7 @@ def _problem_object(account: Account, problem: Problem) -> dict[str, Any]:
         "severity": severity_of(problem).value,
         "ended": problem.end and problem.end.value,
         "muted_by": problem.muted_by,
-        "is_told": account.tells_of(problem),
+        "is_told": _is_told(account, problem),
         "objects": dict(problem.objects),
         "has_more": problem.has_more,
         "occurrences": problem.occurrences,
@@ -192,11 +226,13 @@ def _problem_object(account: Account, problem: Problem) -> dict[str, Any]:
 
 
 def _receiver_object(account: Account, receiver: str) -> dict[str, Any]:
-    told = account.told.get(receiver)
+    found = telling(account, receiver)
     return {
         "name": receiver,
-        "told_at": told and told.at.isoformat(),
-        "told_occurrences": told and told.occurrences,
+        "fate": found.fate.value,
+        "at": _iso(found.at),
+        "reason": found.reason,
+        "told_at": _iso(found.delivered_at),
         "pending": receiver in account.pending,
     }
 

@@ -49,15 +49,14 @@ def show(config: Path, id_: int, *, as_json: bool) -> None:
     """Show an incident with its lines, its receivers and the history of its deliveries."""
     settings, now = load(config), utc_now()
     with open_store(settings) as store:
-        found = store.account(id_)
-    if found is None:
+        account = store.account(id_)
+    if account is None:
         give_up(f"no incident has the id {id_}, or it is no longer kept", FAILED)
-    account, tries = found
     route = _route_name(settings, account.incident.route)
     if as_json:
-        click.echo(json.dumps(detail_object(account, tries, route=route)))
+        click.echo(json.dumps(detail_object(account, route=route)))
         return
-    for line in detail_lines(account, tries, route=route, now=now, time_zone=settings.time_zone):
+    for line in detail_lines(account, route=route, now=now, time_zone=settings.time_zone):
         click.echo(line)
 
 

@@ -110,21 +110,6 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """An incident, and what the store knows about the telling of it."""
-
-    incident: Incident
-    #: Receiver → what it was told last.
-    told: Mapping[str, Told]
-    #: The receivers for whom a notification is under way.
-    pending: Collection[str]
-
-    def tells_of(self, problem: Problem) -> bool:
-        """Tell whether any receiver knows of a problem of the incident."""
-        return any(one.tells_of(problem) for one in self.told.values())
-
-
-@dataclass(frozen=True, slots=True)
 class Tried:
     """A delivery of an incident, or of the digest of a storm that it is in, and what has become of it."""
 
@@ -139,6 +124,42 @@ class Tried:
     created_at: datetime
     due_at: datetime
     settled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """A storm that an incident is part of."""
+
+    storm: str
+    receiver: str
+    #: Whether a digest is still to be called for.
+    is_due: bool
+    #: The deliveries of its digests, oldest first.
+    digests: tuple[Tried, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An incident, and what the store knows about the telling of it."""
+
+    incident: Incident
+    #: Receiver → what it was told last.
+    told: Mapping[str, Told]
+    #: The receivers for whom a notification is under way.
+    pending: Collection[str]
+    #: Its deliveries, oldest first, and the storms that it is part of.
+    tries: tuple[Tried, ...] = ()
+    storms: tuple[Gathered, ...] = ()
+
+    @property
+    def history(self) -> list[Tried]:
+        """Its deliveries and those of the digests that it is part of, oldest first."""
+        digests = (one for storm in self.storms for one in storm.digests)
+        return sorted((*self.tries, *digests), key=lambda one: one.created_at)
+
+    def tells_of(self, problem: Problem) -> bool:
+        """Tell whether any receiver counts as one that knows of a problem of the incident."""
+        return any(one.tells_of(problem) for one in self.told.values())
 
 
 @dataclass(slots=True)

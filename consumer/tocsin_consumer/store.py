@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from tocsin_consumer import (
+    account_rows,
     cluster_rows,
     dead_letter_rows,
     delivery_rows,
@@ -31,7 +32,6 @@ from tocsin_consumer.records import (
     Outcome,
     Record,
     Storm,
-    Tried,
 )
 from tocsin_consumer.sequence import Position
 from tocsin_consumer.silence import Silence, Wish
@@ -117,13 +117,13 @@ class Store:
         """Return the live incidents, and if `closed` the others; those heard of since then, and in the cluster."""
         with self._database.transaction() as connection:
             found = incident_rows.chosen(connection, closed=closed, since=since, cluster=cluster)
-            return incident_rows.accounts(connection, found)
+            return account_rows.accounts(connection, found)
 
-    def account(self, incident: int) -> tuple[Account, list[Tried]] | None:
-        """Return an incident and its deliveries, oldest first; None if there is none with this id."""
+    def account(self, incident: int) -> Account | None:
+        """Return an incident and what became of the telling of it; None if there is none with this id."""
         with self._database.transaction() as connection:
-            found = incident_rows.accounts(connection, incident_rows.find(connection, [incident]))
-            return (found[0], delivery_rows.of_incident(connection, incident)) if found else None
+            found = account_rows.accounts(connection, incident_rows.find(connection, [incident]))
+            return found[0] if found else None
 
     def live_storms(self) -> list[Storm]:
         """Return the storms that go on."""

@@ -94,7 +94,7 @@ def test_what_waits_for_a_receiver_that_is_down_is_not_told_of_what_is_silenced_
     assert desk.told == []
     [report] = desk.pass_(10 * MINUTE)
     assert (report.cause, report.occurrences) == (Cause.FIRST, 1)
-    assert [one.state for one in desk.store.account(report.incident)[1]] == ["withdrawn", "delivered"]  # type: ignore[index]
+    assert [one.state for one in desk.store.account(report.incident).tries] == ["withdrawn", "delivered"]  # type: ignore[union-attr]
 
 
 def test_what_fails_on_its_way_is_not_tried_again_when_it_was_withdrawn_meanwhile(desk: Desk) -> None:

@@ -1,0 +1,183 @@
+"""What the tools say of the telling of an incident: what arrived, and not what the engine counts as told."""
+
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from tests.consumer.desk import Desk
+from tocsin_consumer.digest import BACKLOG
+from tocsin_consumer.incident import Problem
+from tocsin_consumer.incident_text import incident_line, incident_object
+from tocsin_consumer.rate_limit import RateLimit
+from tocsin_consumer.records import Account, Outcome
+from tocsin_consumer.storm import StormRules
+from tocsin_consumer.telling import Fate, Telling, telling
+
+MINUTE = timedelta(minutes=1)
+ZONE = ZoneInfo("UTC")
+ONE_BY_ITSELF = StormRules(
+    cluster=RateLimit(1, timedelta(minutes=5)), fleet=None, calm_after=timedelta(minutes=10)
+)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+@pytest.fixture
+def stormy() -> Desk:
+    """Return a desk that tells one incident of a cluster by itself, and the others in digests."""
+    return Desk(storm_rules=ONE_BY_ITSELF)
+
+
+def account(desk: Desk, incident: int = 1) -> Account:
+    found = desk.store.account(incident)
+    assert found is not None
+    return found
+
+
+def fate(desk: Desk, incident: int = 1) -> Telling:
+    return telling(account(desk, incident), "ops")
+
+
+def problem(desk: Desk, incident: int = 1) -> Problem:
+    [found] = account(desk, incident).incident.problems.values()
+    return found
+
+
+def give_up(desk: Desk) -> None:
+    """Let the deliveries to a receiver that is down be given up."""
+    due = desk.store.due("ops", desk.clock.now, limit=10)
+    desk.store.settle([Outcome(one, "dead", desk.clock.now, reason="HTTP 502") for one in due])
+
+
+def test_what_was_delivered_is_told(desk: Desk) -> None:
+    desk.say()
+    desk.pass_(MINUTE)
+    assert (fate(desk).fate, fate(desk).tells_of(problem(desk))) == (Fate.TOLD, True)
+
+
+def test_a_dead_letter_is_given_up_and_not_told(desk: Desk) -> None:
+    desk.down.add("ops")
+    desk.say()
+    desk.pass_(MINUTE)
+    give_up(desk)
+    found = fate(desk)
+    assert (found.fate, found.reason, found.delivered_at) == (Fate.GIVEN_UP, "HTTP 502", None)
+    assert not found.tells_of(problem(desk))
+    assert "ops not told: given up 2026-11-24 08:01 UTC: HTTP 502" in incident_line(account(desk), ZONE)
+
+
+def test_what_was_told_before_its_news_was_given_up_stays_told(desk: Desk) -> None:
+    desk.say()
+    desk.pass_(MINUTE)
+    desk.down.add("ops")
+    desk.say(name="web")
+    desk.pass_(10 * MINUTE)
+    give_up(desk)
+    found = fate(desk)
+    known, news = account(desk).incident.problems.values()
+    assert (found.fate, found.tells_of(known), found.tells_of(news)) == (Fate.GIVEN_UP, True, False)
+    assert "given up 2026-11-24 08:11 UTC: HTTP 502; told before, 2026-11-24 08:00 UTC" in incident_line(
+        account(desk), ZONE
+    )
+
+
+def test_what_was_given_up_and_is_told_after_all_is_told(desk: Desk) -> None:
+    desk.down.add("ops")
+    desk.say()
+    desk.pass_(MINUTE)
+    give_up(desk)
+    desk.down.clear()
+    desk.say(name="web")
+    desk.pass_(10 * MINUTE)
+    assert fate(desk).fate == Fate.TOLD
+
+
+def test_what_waits_for_a_receiver_that_is_gone_is_given_up(desk: Desk) -> None:
+    desk.down.add("ops")
+    desk.say()
+    desk.pass_(MINUTE)
+    desk.store.bury_all_but(["other"], "no receiver is called ops", now=desk.clock.now)
+    assert (fate(desk).fate, fate(desk).reason) == (Fate.GIVEN_UP, "no receiver is called ops")
+
+
+def test_what_is_gathered_for_a_digest_is_told_once_that_is_delivered(stormy: Desk) -> None:
+    stormy.say(reason="A")
+    stormy.say(reason="B")
+    stormy.pass_(timedelta(seconds=12))
+    assert [fate(stormy, id_).fate for id_ in (1, 2)] == [Fate.TOLD, Fate.GATHERED]
+    assert "ops not told yet: waits in a digest" in incident_line(account(stormy, 2), ZONE)
+    assert not fate(stormy, 2).tells_of(problem(stormy, 2))
+    stormy.down.add("ops")
+    stormy.pass_(MINUTE)
+    assert fate(stormy, 2).fate == Fate.GATHERED
+    stormy.down.clear()
+    stormy.pass_(MINUTE)
+    assert fate(stormy, 2).fate == Fate.DIGESTED
+    assert fate(stormy, 2).tells_of(problem(stormy, 2))
+    assert "ops told in a digest 2026-11-24 08:01 UTC" in incident_line(account(stormy, 2), ZONE)
+
+
+def test_what_comes_after_a_digest_waits_for_the_next(stormy: Desk) -> None:
+    stormy.say(reason="A")
+    stormy.say(reason="B")
+    stormy.pass_(MINUTE)
+    stormy.say(reason="C")
+    stormy.pass_(MINUTE)
+    assert [fate(stormy, id_).fate for id_ in (2, 3)] == [Fate.DIGESTED, Fate.GATHERED]
+
+
+def test_what_stood_in_a_digest_that_was_given_up_is_given_up(stormy: Desk) -> None:
+    stormy.say(reason="A")
+    stormy.say(reason="B")
+    stormy.pass_(timedelta(seconds=12))
+    stormy.down.add("ops")
+    stormy.pass_(MINUTE)
+    give_up(stormy)
+    assert (fate(stormy, 2).fate, fate(stormy, 2).reason) == (Fate.GIVEN_UP, "HTTP 502")
+
+
+def test_what_is_merged_for_a_receiver_that_is_behind_waits_in_a_digest(desk: Desk) -> None:
+    desk.down.add("ops")
+    for number in range(31):
+        desk.say(reason=f"R{number}")
+    desk.pass_(MINUTE)
+    desk.store.due("ops", desk.clock.now, limit=1)
+    merged = [one.state for one in account(desk, 1).history]
+    assert merged == ["merged", "pending"]
+    assert BACKLOG in account(desk, 1).storms[0].storm
+    assert fate(desk, 1).fate == Fate.GATHERED
+    desk.down.clear()
+    desk.pass_(MINUTE)
+    assert {fate(desk, id_).fate for id_ in range(1, 32)} == {Fate.TOLD, Fate.DIGESTED}
+
+
+def test_what_its_digest_can_say_to_nobody_is_given_up(stormy: Desk) -> None:
+    stormy.say(reason="A")
+    stormy.say(reason="B")
+    stormy.pass_(timedelta(seconds=12))
+    stormy.reroute({"receivers": ["other"]})
+    stormy.pass_(20 * MINUTE)
+    assert fate(stormy, 2).fate == Fate.GIVEN_UP
+
+
+def test_programs_read_what_became_of_it(desk: Desk) -> None:
+    desk.down.add("ops")
+    desk.say()
+    desk.pass_(MINUTE)
+    give_up(desk)
+    found = incident_object(account(desk))
+    assert found["receivers"] == [
+        {
+            "name": "ops",
+            "fate": "given up",
+            "at": desk.clock.now.isoformat(),
+            "reason": "HTTP 502",
+            "told_at": None,
+            "pending": False,
+        }
+    ]
+    assert found["lines"][0]["is_told"] is False
