@@ -40,6 +40,12 @@ def accounts(connection: Connection, incidents: Collection[Incident]) -> list[Ac
     ]
 
 
+def clusters(connection: Connection) -> list[str]:
+    """Return the clusters that any incident is of."""
+    rows = connection.execute("SELECT DISTINCT cluster FROM problems ORDER BY cluster")
+    return [cluster for (cluster,) in rows]
+
+
 def _gathered(connection: Connection, ids: Collection[int]) -> dict[int, list[Gathered]]:
     """Return the storms of incidents; those of one storm have the same digests."""
     rows = connection.execute(_ENROLLED, (json.dumps(list(ids)),)).fetchall()

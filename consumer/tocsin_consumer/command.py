@@ -41,6 +41,26 @@ def load(config: Path) -> ConsumerSettings:
         return load_settings(config, os.environ)[0]
 
 
+class Number(click.ParamType[int]):
+    """The number of something in the store.
+
+    Args:
+        what: what has it, and where people find it.
+    """
+
+    name = "number"
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number; no id is any larger than one that SQLite knows."""
+        number = int(value[:20]) if value.isascii() and value.isdecimal() else 0
+        if 0 < number < 2**63:
+            return number
+        return self.fail(f"expected the number of {self._what}, found {value!r}", param, ctx)
+
+
 @contextmanager
 def open_store(settings: ConsumerSettings) -> Iterator["Store"]:
     """Open the store beside a consumer that may be at work; if it cannot be, tell that and end."""

@@ -1,17 +1,17 @@
-"""How incidents are told in lines, and as objects of JSON. Pure; what clusters wrote acts on no terminal."""
+"""How incidents are told in lines. Pure; what clusters wrote acts on no terminal."""
 
 from collections.abc import Collection, Iterator
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from tocsin_consumer.clock import local_time
 from tocsin_consumer.dispatch import Told
-from tocsin_consumer.incident import Incident, Problem
+from tocsin_consumer.incident import End, Incident, Problem, State
 from tocsin_consumer.inert import one_line, shortened
 from tocsin_consumer.records import Account, Tried
-from tocsin_consumer.report import severity_of
-from tocsin_consumer.severity import Severity
+from tocsin_consumer.recovery import NODE
+from tocsin_consumer.severity import Severity, severity
 from tocsin_consumer.silence_text import time_text
 from tocsin_consumer.telling import Fate, Telling, telling
 
@@ -24,7 +24,6 @@ _STATES: Final = {
     "merged": "merged into a digest",
     "withdrawn": "withdrawn, as all was muted,",
 }
-_UTC: Final = ZoneInfo("UTC")
 _RANKS: Final = {level: rank for rank, level in enumerate(Severity)}
 
 
@@ -32,7 +31,7 @@ def incident_line(account: Account, time_zone: ZoneInfo) -> str:
     """Return the line of an incident in a list."""
     incident = account.incident
     parts = (
-        f"{incident.id:<6} {_state(incident):<9} since {time_text(incident.opened_at, time_zone)}",
+        f"{incident.id:<6} {state_of(incident):<9} {_span(incident, time_zone)}",
         f"{worst(incident):<9} {what(incident)}",
         f"{_counted(_objects(incident), 'object')}, {_counted(incident.occurrences, 'occurrence')}",
         _told_of_all(account, time_zone),
@@ -49,7 +48,7 @@ def detail_lines(account: Account, *, route: str | None, now: datetime, time_zon
 def _detail_lines(account: Account, route: str | None, *, now: datetime, time_zone: ZoneInfo) -> Iterator[str]:
     incident = account.incident
     yield f"incident    {incident.id}: {what(incident)}"
-    yield f"state       {_state(incident)} since {time_text(incident.opened_at, time_zone)}, {worst(incident)}"
+    yield f"state       {state_of(incident)}: {_span(incident, time_zone)}, {worst(incident)} at the worst"
     yield f"next        {_next(incident, now, time_zone)}"
     group = " ".join(f"{name}={value}" for name, value in incident.group)
     yield f"group       {group or 'all events of the route'}"
@@ -57,58 +56,64 @@ def _detail_lines(account: Account, route: str | None, *, now: datetime, time_zo
     yield f"occurrences {incident.occurrences}" + (
         f", of which {incident.beyond} of problems that are not told apart" if incident.beyond else ""
     )
-    for problem in _by_severity(incident):
+    for problem in by_severity(incident):
         yield from _problem_lines(account, problem, time_zone)
-    for receiver in _receivers(account):
+    for receiver in receivers_of(account):
         yield f"receiver    {receiver}: {_told(account, receiver, time_zone)}"
-    if not _receivers(account):
+    if not receivers_of(account):
         yield "receiver    none: it only inhibits others"
     for one in account.history:
         yield f"delivery    {_tried(one, time_zone)}"
 
 
 def what(incident: Incident) -> str:
-    """Return what an incident is about: `edge-1: BackOff of Pod shop/api-0`, or `… of 12 objects`."""
-    problems = _by_severity(incident)
+    """Return what an incident is about: `edge-1: BackOff of Pod shop/api-0`, or `… of 12 objects in shop`."""
+    problems = by_severity(incident)
     clusters = _some([problem.key.cluster for problem in problems])
     reasons = _some([problem.key.reason for problem in problems])
     owners = list(dict.fromkeys(_owner(problem) for problem in problems))
-    return f"{clusters}: {reasons} of {owners[0] if len(owners) == 1 else _counted(_objects(incident), 'object')}"
+    if len(owners) == 1:
+        return f"{clusters}: {reasons} of {owners[0]}"
+    namespaces = {problem.key.namespace for problem in problems}
+    where = f" in {max(namespaces)}" if len(namespaces) == 1 and any(namespaces) else ""
+    return f"{clusters}: {reasons} of {_counted(_objects(incident), 'object')}{where}"
 
 
 def worst(incident: Incident) -> Severity:
-    """Return the worst severity of all that is part of it."""
-    return min(map(severity_of, incident.problems.values()), key=_RANKS.__getitem__, default=Severity.INFO)
+    """Return the worst severity of all that is part of it, or was."""
+    return min(map(severity_had, incident.problems.values()), key=_RANKS.__getitem__, default=Severity.INFO)
 
 
-def incident_object(account: Account) -> dict[str, Any]:
-    """Return an incident as an object of JSON."""
-    incident = account.incident
-    return {
-        "id": incident.id,
-        "state": _state(incident),
-        "since": incident.opened_at.isoformat(),
-        "closed_at": _iso(incident.closed_at),
-        "due_at": _iso(incident.due_at),
-        "severity": worst(incident).value,
-        "group": dict(incident.group),
-        "occurrences": incident.occurrences,
-        "beyond": incident.beyond,
-        "lines": [_problem_object(account, problem) for problem in _by_severity(incident)],
-        "receivers": [_receiver_object(account, receiver) for receiver in _receivers(account)],
-    }
+def severity_had(problem: Problem) -> Severity:
+    """Return how bad a problem is, or was until it ended.
+
+    Of one that is recovered, only the event of its end is kept: it is as bad as its reason is. The conditions of
+    nodes are of type Normal whatever they say, and what else has an end is a Warning.
+    """
+    if problem.end != End.RECOVERED:
+        return severity(problem.event)
+    kind = problem.key.kind
+    before = {"reason": problem.key.reason, "kind": kind, "type": "Normal" if kind == NODE else "Warning"}
+    return severity(problem.event.model_copy(update=before))
 
 
-def detail_object(account: Account, *, route: str | None) -> dict[str, Any]:
-    """Return all there is to say of an incident as an object of JSON."""
-    return incident_object(account) | {
-        "route": route,
-        "deliveries": [_tried_object(one) for one in account.history],
-    }
-
-
-def _state(incident: Incident) -> str:
+def state_of(incident: Incident) -> str:
+    """Return in a word what it is by now."""
     return "closed" if incident.closed_at else incident.state.value
+
+
+def _span(incident: Incident, time_zone: ZoneInfo) -> str:
+    """Return since when it is, and if it is over, since when that is."""
+    opened = time_text(incident.opened_at, time_zone)
+    if incident.closed_at is not None:
+        return f"opened {opened}, closed {time_text(incident.closed_at, time_zone)}"
+    heard = time_text(max(one.heard_at for one in incident.problems.values()), time_zone)
+    match incident.state:
+        case State.RECOVERED:
+            return f"opened {opened}, recovered {heard}"
+        case State.QUIET:
+            return f"opened {opened}, last heard {heard}"
+    return f"since {opened}"
 
 
 def _next(incident: Incident, now: datetime, time_zone: ZoneInfo) -> str:
@@ -123,14 +128,25 @@ def _problem_lines(account: Account, problem: Problem, time_zone: ZoneInfo) -> I
     began, last = (_of_epoch(seconds, time_zone) for seconds in (problem.began_at, problem.event.last))
     state = "goes on" if problem.end is None else problem.end.value
     muted = f", muted by {problem.muted_by}" if problem.muted_by else ""
-    told = "" if _is_told(account, problem) else ", not told yet"
-    yield f"line        {severity_of(problem)}: {problem.key.reason} of {_owner(problem)}, {state}{muted}{told}"
+    told = _telling(account, problem)
+    yield f"line        {severity_had(problem)}: {problem.key.reason} of {_owner(problem)}, {state}{muted}{told}"
     yield f"            {_counted(problem.occurrences, 'occurrence')}, {began} to {last}"
     yield f"            objects: {_object_names(problem)}"
     yield f"            {shortened(one_line(problem.event.msg), _TEXT_LIMIT)}"
 
 
-def _is_told(account: Account, problem: Problem) -> bool:
+def _telling(account: Account, problem: Problem) -> str:
+    """Return whether a problem that nobody was told of may still be told."""
+    if is_told(account, problem):
+        return ""
+    if not account.incident.receivers:
+        return ", told to nobody"
+    is_over = account.incident.closed_at is not None or (problem.muted_by and not problem.goes_on)
+    is_lost = all(telling(account, name).fate == Fate.GIVEN_UP for name in account.incident.receivers)
+    return ", never told" if is_over else ", not told" if is_lost else ", not told yet"
+
+
+def is_told(account: Account, problem: Problem) -> bool:
     """Tell whether any receiver got a message that tells of a problem."""
     return any(telling(account, receiver).tells_of(problem) for receiver in account.told)
 
@@ -141,7 +157,7 @@ def _object_names(problem: Problem) -> str:
 
 
 def _told_of_all(account: Account, time_zone: ZoneInfo) -> str:
-    receivers = _receivers(account)
+    receivers = receivers_of(account)
     if not receivers:
         return "nobody is told"
     return "; ".join(f"{name} {_told(account, name, time_zone)}" for name in receivers)
@@ -180,13 +196,14 @@ def _unknown(incident: Incident, told: Told | None) -> str:
     """Return what has come since a receiver was told."""
     if told is None:
         return ""
-    news = sum(problem.revision > told.revision for problem in incident.problems.values())
-    since = max(0, incident.occurrences - told.occurrences)
-    parts = [f"{news} of news"] * bool(news) + [_counted(since, "occurrence")] * bool(since)
+    news = [problem.goes_on for problem in incident.problems.values() if problem.revision > told.revision]
+    begun, over, since = news.count(True), news.count(False), max(0, incident.occurrences - told.occurrences)
+    parts = [f"{begun} of news"] * bool(begun) + [f"{over} over"] * bool(over)
+    parts += [_counted(since, "occurrence")] * bool(since)
     return f" ({' and '.join(parts)} since)" if parts else ""
 
 
-def _receivers(account: Account) -> list[str]:
+def receivers_of(account: Account) -> list[str]:
     """Return whom it concerns, and who was told of it although it no longer does."""
     return list(dict.fromkeys((*account.incident.receivers, *account.told, *sorted(account.pending))))
 
@@ -209,51 +226,10 @@ def _tried(one: Tried, time_zone: ZoneInfo) -> str:
     return f"{time_text(one.created_at, time_zone)} {one.receiver} ({why}): {became}{tries}{reason}"
 
 
-def _problem_object(account: Account, problem: Problem) -> dict[str, Any]:
-    return {
-        **problem.key._asdict(),
-        "severity": severity_of(problem).value,
-        "ended": problem.end and problem.end.value,
-        "muted_by": problem.muted_by,
-        "is_told": _is_told(account, problem),
-        "objects": dict(problem.objects),
-        "has_more": problem.has_more,
-        "occurrences": problem.occurrences,
-        "began_at": local_time(problem.began_at, _UTC).isoformat(),
-        "last_at": local_time(problem.event.last, _UTC).isoformat(),
-        "message": problem.event.msg,
-    }
-
-
-def _receiver_object(account: Account, receiver: str) -> dict[str, Any]:
-    found = telling(account, receiver)
-    return {
-        "name": receiver,
-        "fate": found.fate.value,
-        "at": _iso(found.at),
-        "reason": found.reason,
-        "told_at": _iso(found.delivered_at),
-        "pending": receiver in account.pending,
-    }
-
-
-def _tried_object(one: Tried) -> dict[str, Any]:
-    return {
-        "receiver": one.receiver,
-        "cause": one.cause and one.cause.value,
-        "storm": one.storm,
-        "state": one.state,
-        "attempts": one.attempts,
-        "reason": one.reason,
-        "created_at": one.created_at.isoformat(),
-        "due_at": one.due_at.isoformat(),
-        "settled_at": _iso(one.settled_at),
-    }
-
-
-def _by_severity(incident: Incident) -> list[Problem]:
+def by_severity(incident: Incident) -> list[Problem]:
+    """Return its problems: those that go on first, the worst first."""
     return sorted(
-        incident.problems.values(), key=lambda one: (not one.goes_on, _RANKS[severity_of(one)], -one.event.last)
+        incident.problems.values(), key=lambda one: (not one.goes_on, _RANKS[severity_had(one)], -one.event.last)
     )
 
 
@@ -278,7 +254,3 @@ def _counted(number: int, noun: str) -> str:
 
 def _of_epoch(seconds: int, time_zone: ZoneInfo) -> str:
     return time_text(local_time(seconds, time_zone), time_zone)
-
-
-def _iso(at: datetime | None) -> str | None:
-    return at.isoformat() if at else None

@@ -1,21 +1,32 @@
 """The commands `tocsin-consumer incidents …`: what goes on, and who was told of it."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from tocsin_consumer.clock import utc_now
-from tocsin_consumer.command import FAILED, complain, config_option, duration_of, give_up, load, open_store
-from tocsin_consumer.incident_text import detail_lines, detail_object, incident_line, incident_object
+from tocsin_consumer.command import (
+    FAILED,
+    Number,
+    cluster_of,
+    complain,
+    config_option,
+    duration_of,
+    give_up,
+    load,
+    open_store,
+)
+from tocsin_consumer.incident_object import detail_object, incident_object
+from tocsin_consumer.incident_text import detail_lines, incident_line
 from tocsin_consumer.route import Route
 
 if TYPE_CHECKING:
     from tocsin_consumer.settings import ConsumerSettings
 
-#: No id is any larger: it has to be one that SQLite knows.
-_ID = click.IntRange(1, 2**63 - 1)
+_ID = Number("an incident, such as 17, as `incidents list` shows it")
 
 
 @click.group()
@@ -31,14 +42,15 @@ def incidents() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_(config: Path, *, closed: bool, since: str | None, cluster: str | None, as_json: bool) -> None:
     """List incidents, oldest first."""
-    settings, now = load(config), utc_now()
+    settings, now, cluster = load(config), utc_now(), cluster_of(cluster)
     heard_since = now - duration_of(since, "--since") if since else None
     with open_store(settings) as store:
         found = store.accounts(closed=closed, since=heard_since, cluster=cluster)
+        clusters = store.troubled_clusters() if not found else []
     for account in found:
         click.echo(json.dumps(incident_object(account)) if as_json else incident_line(account, settings.time_zone))
     if not found:
-        complain("there are none")
+        complain(_none(cluster, clusters, closed=closed))
 
 
 @incidents.command()
@@ -58,6 +70,14 @@ def show(config: Path, id_: int, *, as_json: bool) -> None:
         return
     for line in detail_lines(account, route=route, now=now, time_zone=settings.time_zone):
         click.echo(line)
+
+
+def _none(cluster: str | None, clusters: Sequence[str], *, closed: bool) -> str:
+    """Say why nothing is listed; `clusters` are those that any incident is of."""
+    if cluster is not None and cluster not in clusters:
+        known = f"those that are kept are of {', '.join(clusters)}" if clusters else "none is kept"
+        return f"no incident is of a cluster {cluster}; {known}"
+    return "there are none" if closed or not clusters else "there are none; --closed shows those that are closed"
 
 
 def _route_name(settings: "ConsumerSettings", key: str) -> str | None:

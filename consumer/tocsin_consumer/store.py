@@ -125,6 +125,11 @@ class Store:
             found = account_rows.accounts(connection, incident_rows.find(connection, [incident]))
             return found[0] if found else None
 
+    def troubled_clusters(self) -> list[str]:
+        """Return the clusters that any incident is of, in the order of their names."""
+        with self._database.transaction() as connection:
+            return account_rows.clusters(connection)
+
     def live_storms(self) -> list[Storm]:
         """Return the storms that go on."""
         with self._database.transaction() as connection:

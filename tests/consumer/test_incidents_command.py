@@ -13,6 +13,7 @@ from tocsin_consumer.cli import main
 from tocsin_consumer.inhibit import DEFAULT_RULES
 from tocsin_consumer.mute import Mutes
 from tocsin_consumer.rate_limit import RateLimit
+from tocsin_consumer.records import Outcome
 from tocsin_consumer.storm import StormRules
 
 CONFIG = """\
@@ -79,7 +80,7 @@ def test_several_objects_are_counted_and_their_reasons_are_named(config: Path, d
     desk.say(name="api-0")
     desk.say(name="api-1")
     desk.say(name="web")
-    assert "edge-1: BackOff of 3 objects  3 objects, 3 occurrences  ops not told" in lines(config)[0]
+    assert "edge-1: BackOff of 3 objects in production  3 objects, 3 occurrences  ops not told" in lines(config)[0]
 
 
 def test_what_came_since_a_receiver_was_told_is_told(config: Path, desk: Desk) -> None:
@@ -112,7 +113,9 @@ def test_closed_incidents_are_listed_on_request_only(config: Path, desk: Desk) -
     desk.say()
     desk.pass_(timedelta(hours=2), step=MINUTE)
     assert lines(config) == []
-    assert lines(config, "--closed")[0].startswith("1      closed    since")
+    assert lines(config, "--closed")[0].startswith(
+        "1      closed    opened 2026-11-24 16:00 UTC+8, closed 2026-11-24 17:"
+    )
     assert "next        nothing: closed 2026-11-24 17:" in shown(config)
 
 
@@ -130,7 +133,69 @@ def test_incidents_are_listed_by_their_cluster(config: Path, desk: Desk) -> None
     desk.say(cluster="edge-1")
     desk.say(cluster="edge-2")
     assert ["edge-2" in line for line in lines(config, "--cluster", "edge-2")] == [True]
-    assert call(config, "list", "--cluster", "nowhere").stderr == "there are none\n"
+
+
+def test_a_cluster_that_no_incident_is_of_is_told_with_those_that_there_are(config: Path, desk: Desk) -> None:
+    nowhere = ("list", "--cluster", "nowhere")
+    assert call(config, *nowhere).stderr == "no incident is of a cluster nowhere; none is kept\n"
+    desk.state("online")
+    desk.say(cluster="edge-1")
+    said = "no incident is of a cluster nowhere; those that are kept are of edge-1\n"
+    assert call(config, *nowhere).stderr == said
+    desk.pass_(timedelta(hours=2), step=MINUTE)
+    closed = call(config, "list", "--cluster", "edge-1")
+    assert closed.stderr == "there are none; --closed shows those that are closed\n"
+    assert call(config, "list", "--cluster", "Edge/1").exit_code == 2
+
+
+def test_what_is_over_is_listed_with_its_end_and_as_bad_as_it_was(config: Path, desk: Desk) -> None:
+    desk.say(kind="Node", ns=None, name="pi-3", reason="NodeNotReady", type="Normal")
+    desk.say(kind="Node", ns=None, name="pi-3", reason="NodeNotSchedulable", type="Normal")
+    desk.say(name="api-0", reason="FailedScheduling")
+    desk.pass_(10 * MINUTE)
+    desk.say(kind="Node", ns=None, name="pi-3", reason="NodeReady", type="Normal")
+    desk.say(kind="Node", ns=None, name="pi-3", reason="NodeSchedulable", type="Normal")
+    desk.say(name="api-0", reason="Scheduled", type="Normal")
+    spans = [line.partition("UTC+8, ")[2] for line in lines(config)]
+    assert [span[: span.index(" edge-1")].split() for span in spans] == [
+        ["recovered", "2026-11-24", "16:10", "UTC+8", severity] for severity in ("critical", "info", "warning")
+    ]
+
+
+def test_what_went_quiet_is_listed_with_when_it_was_heard_last(config: Path, desk: Desk) -> None:
+    desk.state("online")
+    desk.say()
+    desk.pass_(MINUTE)
+    desk.reroute({"receivers": ["ops"], "quiet_after": "10m", "group_interval": "30m"})
+    desk.pass_(11 * MINUTE)
+    assert lines(config)[0].startswith(
+        "1      quiet     opened 2026-11-24 16:00 UTC+8, last heard 2026-11-24 16:00 UTC+8"
+    )
+    assert "quiet: opened" in shown(config)
+
+
+def test_what_may_still_be_told_is_not_told_yet(config: Path, desk: Desk) -> None:
+    desk.say()
+    assert ", goes on, not told yet\n" in shown(config)
+
+
+def test_what_nobody_is_to_be_told_is_told_to_nobody(config: Path, desk: Desk) -> None:
+    desk.reroute({"receivers": []})
+    desk.say(kind="Node", ns=None, name="pi-3", reason="NodeNotReady", type="Normal")
+    assert ", goes on, told to nobody\n" in shown(config)
+
+
+def test_what_was_given_up_is_not_told_and_what_is_closed_never_was(config: Path, desk: Desk) -> None:
+    desk.state("online")
+    desk.down.add("ops")
+    desk.say()
+    desk.pass_(MINUTE)
+    due = desk.store.due("ops", desk.clock.now, limit=1)
+    desk.store.settle([Outcome(one, "dead", desk.clock.now, reason="HTTP 502") for one in due])
+    assert ", goes on, not told\n" in shown(config)
+    desk.pass_(timedelta(hours=2), step=MINUTE)
+    assert ", quiet, never told\n" in shown(config)
+    assert "(first): given up 2026-11-24 16:01 UTC+8: HTTP 502\n" in shown(config)
 
 
 @pytest.mark.usefixtures("desk")
@@ -157,7 +222,7 @@ def test_objects_and_lines_that_are_over_say_so(config: Path, desk: Desk) -> Non
     desk.say(kind="Node", ns=None, name="pi-3", reason="NodeNotReady", type="Normal")
     desk.pass_(MINUTE)
     desk.say(kind="Node", ns=None, name="pi-3", reason="NodeReady", type="Normal")
-    assert "recovered: NodeNotReady of Node pi-3, recovered" in shown(config)
+    assert "critical: NodeNotReady of Node pi-3, recovered" in shown(config)
     assert "objects: pi-3 (over)" in shown(config)
     assert shown_object(config)["lines"][0]["ended"] == "recovered"
 
@@ -210,7 +275,11 @@ def test_a_time_beyond_every_date_is_shown_as_the_last(config: Path, desk: Desk)
 def test_an_id_that_no_incident_has_is_told(config: Path, id_: str, code: int) -> None:
     result = call(config, "show", id_)
     assert result.exit_code == code
-    assert code == 2 or result.stderr == "no incident has the id 7, or it is no longer kept\n"
+    if code == 1:
+        assert result.stderr == "no incident has the id 7, or it is no longer kept\n"
+    else:
+        said = f"expected the number of an incident, such as 17, as `incidents list` shows it, found {id_!r}"
+        assert said in " ".join(result.stderr.split())
 
 
 def test_without_a_store_a_line_says_so(config: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 from tests.consumer.desk import Desk
 from tocsin_consumer.digest import BACKLOG
 from tocsin_consumer.incident import Problem
-from tocsin_consumer.incident_text import incident_line, incident_object
+from tocsin_consumer.incident_object import incident_object
+from tocsin_consumer.incident_text import incident_line
 from tocsin_consumer.rate_limit import RateLimit
 from tocsin_consumer.records import Account, Outcome
 from tocsin_consumer.storm import StormRules
