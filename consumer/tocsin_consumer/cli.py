@@ -23,10 +23,10 @@ from tocsin_consumer.command import (
     consumer_errors,
     give_up,
     load,
+    read_event,
 )
 from tocsin_consumer.dead_command import dead
 from tocsin_consumer.errors import DeliveryError
-from tocsin_consumer.event_file import find_event
 from tocsin_consumer.incidents_command import incidents
 from tocsin_consumer.preview import preview_html, preview_text
 from tocsin_consumer.replay_command import replay
@@ -121,8 +121,8 @@ def preview(config: Path, event_name: str, name: str | None, html: Path | None) 
     settings = load(config)
     chosen = [_named(settings, name)] if name else [receiver.name for receiver in settings.receivers]
     built = build_receivers(settings)
+    notification = read_event(event_name, option=None)
     with consumer_errors():
-        notification = find_event(event_name)
         if html is not None:
             _write(html, preview_html(built[_first_feishu(settings, chosen)], notification))
             return
@@ -139,9 +139,10 @@ def send_test(config: Path, event_name: str, receiver: str) -> None:
     """Send one event to RECEIVER, and tell what the service answers."""
     settings = load(config)
     chosen = build_receivers(settings)[_named(settings, receiver)]
+    notification = read_event(event_name, option=None)
     try:
         with consumer_errors():
-            rendering = chosen.render(find_event(event_name))
+            rendering = chosen.render(notification)
         answer = chosen.deliver(rendering)
     except DeliveryError as error:
         give_up(f"{receiver}: not delivered: {error}", FAILED)

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -12,9 +13,10 @@ import click
 from pydantic import TypeAdapter, ValidationError
 
 from tocsin_consumer.errors import ConsumerError
+from tocsin_consumer.event_file import EXAMPLE, find_event
+from tocsin_consumer.notification import Notification
 from tocsin_consumer.settings import ConsumerSettings, load_settings
 from tocsin_schemas.configuration import ClusterField, ConfigurationError, Duration
-from tocsin_schemas.event import EventPayload
 
 if TYPE_CHECKING:
     from tocsin_consumer.store import Store
@@ -108,14 +110,29 @@ def duration_of(text: str, option: str) -> timedelta:
     return length
 
 
-def from_cluster(cluster: str | None, event: EventPayload) -> EventPayload:
-    """Return `event` as one of the cluster that the option `--cluster` names, if it does.
+def read_event(name: str, cluster: str | None = None, *, option: str | None = "--cluster") -> Notification:
+    """Return the sample or the event of a file called `name`; if there is none, tell that and end.
+
+    Args:
+        name: of a sample or a file.
+        cluster: the cluster that an option says it is from, if it does.
+        option: that option, for those who did not use it; None where there is none.
 
     Raises:
         click.BadParameter: no cluster is called that.
     """
-    name = cluster_of(cluster)
-    return event if name is None else event.model_copy(update={"cluster": name})
+    said_to_be = cluster_of(cluster)
+    how = f"; {option} NAME says which it is from" if option else ""
+
+    def assumed() -> None:
+        if said_to_be is None:
+            complain(f"{name} names no cluster, so it is taken for one of {EXAMPLE!r}{how}")
+
+    with consumer_errors():
+        found = find_event(name, on_clusterless=assumed)
+    if said_to_be is None:
+        return found
+    return replace(found, event=found.event.model_copy(update={"cluster": said_to_be}))
 
 
 def cluster_of(text: str | None) -> str | None:

@@ -1,7 +1,7 @@
 """An event to try things on: a sample, a payload as it is on the wire, or an Event as Kubernetes has it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,40 +15,69 @@ from tocsin_consumer.samples import samples
 from tocsin_schemas.event import EventPayload
 
 #: The cluster of an Event that comes without one.
-_CLUSTER = "example"
+EXAMPLE = "example"
 #: Who reports as the node that it is on; the instances of others are host names.
 _NODE_AGENT = "kubelet"
 
 
-def find_event(name: str, *, clock: Clock = utc_now) -> Notification:
+def find_event(
+    name: str, *, clock: Clock = utc_now, on_clusterless: Callable[[], None] = lambda: None
+) -> Notification:
     """Return the sample called `name`, or else the event in the file of that name, as if it came now.
+
+    Args:
+        name: of a sample or a file.
+        clock: tells when it comes.
+        on_clusterless: told if it names no cluster and is taken for one of `EXAMPLE`.
 
     Raises:
         EventFileError: there is no such sample or file, or it does not hold an event.
     """
     now = clock()
     known = samples(now)
-    return known[name] if name in known else Notification(_read(Path(name), known), now)
+    if name in known:
+        return known[name]
+    path = Path(name)
+    value = _read(path, known)
+    event = _event(path, value)
+    if not _is_payload(value):
+        on_clusterless()
+    return Notification(event, now)
 
 
-def _read(path: Path, known: Mapping[str, Notification]) -> EventPayload:
+def _read(path: Path, known: Mapping[str, Notification]) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(value, dict):
-            raise EventFileError(f"{path} holds no event: expected an object")
-        return EventPayload.model_validate(value if "v" in value else from_kubernetes(value))
     except FileNotFoundError as error:
         raise EventFileError(f"{path} is neither a file nor a sample; samples: {', '.join(known)}") from error
     except OSError as error:
         raise EventFileError(f"{path} cannot be read: {error.strerror}") from error
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise EventFileError(f"{path} is not JSON: {error}") from error
+    except ValueError as error:
+        raise EventFileError(f"{path} holds no event: {error}") from error
+    if not isinstance(value, dict):
+        raise EventFileError(f"{path} holds no event: expected an object")
+    return value
+
+
+def _event(path: Path, value: Mapping[str, Any]) -> EventPayload:
+    if not _is_payload(value) and (isinstance(value.get("items"), list) or "regarding" in value):
+        raise EventFileError(
+            f"{path}: expected one Event of core/v1, as `kubectl get event NAME -o json` writes it"
+        )
+    try:
+        return EventPayload.model_validate(value if _is_payload(value) else from_kubernetes(value))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise EventFileError(f"{path} holds no event: {where}: {first['msg']}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise EventFileError(f"{path} is not JSON: {error}") from error
     except (ValueError, OverflowError) as error:
         raise EventFileError(f"{path} holds no event: {error}") from error
+
+
+def _is_payload(value: Mapping[str, Any]) -> bool:
+    return "v" in value
 
 
 def from_kubernetes(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,7 +92,7 @@ def from_kubernetes(value: Mapping[str, Any]) -> dict[str, Any]:
     first, last, once = event.get("firstTimestamp"), event.get("lastTimestamp"), event.get("eventTime")
     fields = {
         "v": 1,
-        "cluster": _CLUSTER,
+        "cluster": EXAMPLE,
         "type": event.get("type"),
         "reason": event.get("reason"),
         "kind": involved.get("kind"),

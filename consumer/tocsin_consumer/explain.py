@@ -10,6 +10,7 @@ from typing import Final
 from tocsin_consumer.dispatch import Timing
 from tocsin_consumer.inhibit import InhibitSettings, named
 from tocsin_consumer.match import MatchSettings, Texts, match_of, match_texts
+from tocsin_consumer.notice import is_digest
 from tocsin_consumer.recovery import Ended, ended_by, is_recovery, stands
 from tocsin_consumer.route import Route, Taken, Verdict, Visit
 from tocsin_schemas.event import EventPayload
@@ -80,11 +81,15 @@ class Explanation:
     #: The rules of inhibition in which it holds others, and those in which others may hold it.
     source_of: tuple[str, ...]
     target_of: tuple[str, ...]
+    #: Whether it is a digest, which goes to its receiver: no node is asked.
+    is_digest: bool = False
 
 
 def explain(route: Route, event: EventPayload, rules: Sequence[InhibitSettings] = ()) -> Explanation:
     """Return where `event` would go from the top of the tree, and why."""
     texts = match_texts(event)
+    if is_digest(event):
+        return _of_digest(event, texts)
     told: set[str] = set()
     shares = []
     for taken in route.decide(event).taken:
@@ -100,6 +105,21 @@ def explain(route: Route, event: EventPayload, rules: Sequence[InhibitSettings] 
         stands(event),
         source_of=tuple(name for name, rule in named(rules) if match_of(rule.source)(texts)),
         target_of=tuple(name for name, rule in named(rules) if match_of(rule.target)(texts)),
+    )
+
+
+def _of_digest(event: EventPayload, texts: Texts) -> Explanation:
+    return Explanation(
+        event,
+        texts,
+        steps=(),
+        shares=(),
+        is_recovery=False,
+        ends=(),
+        stands=False,
+        source_of=(),
+        target_of=(),
+        is_digest=True,
     )
 
 

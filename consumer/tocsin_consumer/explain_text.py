@@ -11,6 +11,8 @@ from tocsin_consumer.recovery import Ended
 from tocsin_consumer.route import Verdict
 
 _VALUE_LIMIT: Final = 80
+#: Where a digest goes, and that nothing else has a say in it.
+DIGEST: Final = "the receiver whose storm or backlog it is: no route, silence or inhibition applies to a digest"
 
 
 def explanation_lines(found: Explanation) -> Iterator[str]:
@@ -22,6 +24,9 @@ def _lines(found: Explanation) -> Iterator[str]:
     event = found.event
     where = f"{event.cluster} {found.texts['namespace']}"
     yield f"event       {where} {event.kind} {event.name}: {event.reason} ({found.texts['severity']})"
+    if found.is_digest:
+        yield f"told        {DIGEST}"
+        return
     for step in found.steps:
         yield f"step        {'  ' * step.route.name.count('.')}{step.route.name} {_did(step)}"
     for share in found.shares:
@@ -136,6 +141,7 @@ def explanation_object(found: Explanation) -> dict[str, Any]:
         "stands": found.stands,
         "source_of": list(found.source_of),
         "target_of": list(found.target_of),
+        "is_digest": found.is_digest,
     }
 
 

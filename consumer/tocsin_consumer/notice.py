@@ -1,4 +1,7 @@
-"""What tocsin itself has to say about a cluster; it takes the way of any event, to whom the routes say. Pure."""
+"""What tocsin itself has to say about a cluster; it takes the way of any event, to whom the routes say. Pure.
+
+Digests do not: each is for one receiver.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +29,10 @@ class Reason(StrEnum):
     STORM = "EventStorm"
     CALM = "EventStormOver"
     BACKLOG = "NotificationsMerged"
+
+
+#: Of storms, and of what was merged: these go to the receiver that they are about, and no other way.
+DIGESTS: Final = frozenset({Reason.STORM, Reason.CALM, Reason.BACKLOG})
 
 
 class Facts(BaseModel):
@@ -101,3 +108,9 @@ def facts_of(event: EventPayload) -> tuple[Reason, Facts] | None:
         return Reason(event.reason), Facts.model_validate(event.model_extra or {})
     except ValidationError:  # from a cluster that says so: it is an event like any other
         return None
+
+
+def is_digest(event: EventPayload) -> bool:
+    """Tell whether `event` is a digest, to which neither routes nor silences nor inhibition apply."""
+    notice = facts_of(event)
+    return notice is not None and notice[0] in DIGESTS

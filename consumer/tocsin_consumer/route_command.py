@@ -8,9 +8,8 @@ from pathlib import Path
 import click
 
 from tocsin_consumer.clock import utc_now
-from tocsin_consumer.command import config_option, consumer_errors, from_cluster, load
+from tocsin_consumer.command import config_option, load, read_event
 from tocsin_consumer.errors import StoreError
-from tocsin_consumer.event_file import find_event
 from tocsin_consumer.explain import explain
 from tocsin_consumer.explain_text import explanation_lines, explanation_object
 from tocsin_consumer.inert import one_line
@@ -29,20 +28,23 @@ from tocsin_consumer.silence_text import held_line
 def route_(config: Path, event: str, *, cluster: str | None, as_json: bool) -> None:
     """Explain step by step where EVENT would go, and why.
 
-    EVENT is a file with a payload or a Kubernetes Event, or a built-in sample. Nothing is sent.
+    EVENT is a file with a payload or a Kubernetes Event, or a built-in sample. Nothing is sent. Where so many come
+    that they are told in a digest is no question of routes, and left out.
     """
     settings, now = load(config), utc_now()
-    with consumer_errors():
-        said = from_cluster(cluster, find_event(event).event)
+    said = read_event(event, cluster).event
     found = explain(Route(settings.route, single=settings.single), said, settings.inhibit)
     stored, unknown = _stored_silences(settings, now)
-    held = Silences(stored, settings.recurring_silences).holding(match_texts(said), now)
+    silences = Silences(stored, settings.recurring_silences)
+    held = [] if found.is_digest else silences.holding(match_texts(said), now)
     if as_json:
         silenced = {"silenced_by": [str(one) for one in held], "silences_unknown": unknown}
         click.echo(json.dumps(explanation_object(found) | silenced))
         return
     for line in explanation_lines(found):
         click.echo(line)
+    if found.is_digest:
+        return
     for one in held:
         click.echo(f"silenced    {held_line(one, settings.time_zone)}")
     click.echo(f"silences    {_silences(held, unknown)}")

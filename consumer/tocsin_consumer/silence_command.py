@@ -19,15 +19,15 @@ from tocsin_consumer.command import (
     FAILED,
     complain,
     config_option,
-    consumer_errors,
     duration_of,
-    from_cluster,
     load,
     open_store,
+    read_event,
 )
 from tocsin_consumer.errors import StoreError
-from tocsin_consumer.event_file import find_event
+from tocsin_consumer.explain_text import DIGEST
 from tocsin_consumer.match import MatchSettings, match_of, match_texts, match_words
+from tocsin_consumer.notice import is_digest
 from tocsin_consumer.silence import Silence, Silences, Wish
 from tocsin_consumer.silence_text import time_text, until_text
 from tocsin_consumer.window import Recurrence
@@ -148,8 +148,10 @@ def check(config: Path, event: str, at: str | None, cluster: str | None) -> None
     """
     settings, now = load(config), utc_now()
     moment = _time(at, "--at", settings.time_zone) if at else now
-    with consumer_errors():
-        said = from_cluster(cluster, find_event(event).event)
+    said = read_event(event, cluster).event
+    if is_digest(said):
+        click.echo(f"nothing holds it: it goes to {DIGEST}")
+        return
     with open_store(settings) as store:
         silences = Silences(store.silences(min(moment, now)), settings.recurring_silences)
     texts = match_texts(said)

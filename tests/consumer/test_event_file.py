@@ -132,3 +132,15 @@ def test_a_name_that_is_nothing_is_told_with_the_samples() -> None:
 def test_a_directory_is_told(tmp_path: Path) -> None:
     with pytest.raises(EventFileError, match="cannot be read: Is a directory"):
         find_event(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "value", [{"kind": "List", "items": []}, {"apiVersion": "events.k8s.io/v1", "regarding": {}}]
+)
+def test_what_kubectl_writes_of_other_commands_is_refused_with_the_one_that_serves(
+    tmp_path: Path, value: dict[str, object]
+) -> None:
+    file = tmp_path / "event.json"
+    file.write_text(json.dumps(value))
+    with pytest.raises(EventFileError, match="expected one Event of core/v1, as `kubectl get event NAME -o json`"):
+        find_event(str(file))

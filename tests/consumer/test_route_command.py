@@ -40,6 +40,15 @@ def test_it_explains_where_a_sample_would_go(config: Path) -> None:
     assert "told        ops, told of the incident (from route)\n" in result.stdout
 
 
+@pytest.mark.parametrize("sample", ["storm", "storm-over", "merged"])
+def test_a_digest_goes_to_its_receiver_whatever_the_routes_say(config: Path, sample: str) -> None:
+    lines = call(config, sample).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["event", "told"]
+    assert "the receiver whose storm or backlog it is" in lines[1]
+    found = json.loads(call(config, sample, "--json").stdout)
+    assert (found["is_digest"], found["told"], found["silenced_by"]) == (True, [], [])
+
+
 def test_the_cluster_can_be_said(config: Path) -> None:
     assert "told        nobody by route.routes[0]\n" in call(config, "back-off", "--cluster", "edge-7").stdout
     assert call(config, "back-off", "--cluster", "a/b").exit_code == 2
