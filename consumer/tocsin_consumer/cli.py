@@ -17,6 +17,7 @@ from tocsin_consumer.check_command import check
 from tocsin_consumer.command import (
     FAILED,
     UNUSABLE,
+    chosen_receivers,
     complain,
     config_option,
     configuration_errors,
@@ -119,7 +120,7 @@ def doctor(config: Path, *, as_json: bool) -> None:
 def preview(config: Path, event_name: str, name: str | None, html: Path | None) -> None:
     """Show what receivers would be sent, without sending it."""
     settings = load(config)
-    chosen = [_named(settings, name)] if name else [receiver.name for receiver in settings.receivers]
+    chosen = chosen_receivers(settings, name)
     built = build_receivers(settings)
     notification = read_event(event_name, option=None)
     with consumer_errors():
@@ -138,7 +139,8 @@ def preview(config: Path, event_name: str, name: str | None, html: Path | None) 
 def send_test(config: Path, event_name: str, receiver: str) -> None:
     """Send one event to RECEIVER, and tell what the service answers."""
     settings = load(config)
-    chosen = build_receivers(settings)[_named(settings, receiver)]
+    [name] = chosen_receivers(settings, receiver)
+    chosen = build_receivers(settings)[name]
     notification = read_event(event_name, option=None)
     try:
         with consumer_errors():
@@ -194,13 +196,6 @@ def _broker(url: str, account: Mapping[str, str | None]) -> BrokerSettings:
     except ValidationError as error:
         document = Document("command line", values, {})
         give_up("\n".join(map(str, explain(error, BrokerSettings, document, {}))), UNUSABLE)
-
-
-def _named(settings: ConsumerSettings, name: str) -> str:
-    names = [receiver.name for receiver in settings.receivers]
-    if name not in names:
-        raise click.UsageError(f"no receiver is called {name!r}; there are {', '.join(names)}")
-    return name
 
 
 def _first_feishu(settings: ConsumerSettings, names: Sequence[str]) -> str:

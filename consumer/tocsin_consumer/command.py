@@ -148,6 +148,20 @@ def cluster_of(text: str | None) -> str | None:
         raise click.BadParameter(message, param_hint="--cluster") from error
 
 
+def chosen_receivers(settings: ConsumerSettings, name: str | None) -> list[str]:
+    """Return the names of all receivers, or the one that an option names.
+
+    Raises:
+        click.UsageError: none is called that.
+    """
+    names = [receiver.name for receiver in settings.receivers]
+    if name is None:
+        return names
+    if name not in names:
+        raise click.UsageError(f"no receiver is called {name!r}; there are {', '.join(names)}")
+    return [name]
+
+
 def give_up(text: str, code: int) -> NoReturn:
     """End with what was wrong on standard error."""
     complain(text)

@@ -9,6 +9,7 @@ from tocsin_consumer.clock import local_time
 from tocsin_consumer.dispatch import Told
 from tocsin_consumer.incident import End, Incident, Problem, State
 from tocsin_consumer.inert import one_line, shortened
+from tocsin_consumer.labels import counted
 from tocsin_consumer.records import Account, Tried
 from tocsin_consumer.recovery import NODE
 from tocsin_consumer.severity import Severity, severity
@@ -33,7 +34,7 @@ def incident_line(account: Account, time_zone: ZoneInfo) -> str:
     parts = (
         f"{incident.id:<6} {state_of(incident):<9} {_span(incident, time_zone)}",
         f"{worst(incident):<9} {what(incident)}",
-        f"{_counted(_objects(incident), 'object')}, {_counted(incident.occurrences, 'occurrence')}",
+        f"{counted(_objects(incident), 'object')}, {counted(incident.occurrences, 'occurrence')}",
         _told_of_all(account, time_zone),
         *_muted(incident),
     )
@@ -76,7 +77,7 @@ def what(incident: Incident) -> str:
         return f"{clusters}: {reasons} of {owners[0]}"
     namespaces = {problem.key.namespace for problem in problems}
     where = f" in {max(namespaces)}" if len(namespaces) == 1 and any(namespaces) else ""
-    return f"{clusters}: {reasons} of {_counted(_objects(incident), 'object')}{where}"
+    return f"{clusters}: {reasons} of {counted(_objects(incident), 'object')}{where}"
 
 
 def worst(incident: Incident) -> Severity:
@@ -130,7 +131,7 @@ def _problem_lines(account: Account, problem: Problem, time_zone: ZoneInfo) -> I
     muted = f", muted by {problem.muted_by}" if problem.muted_by else ""
     told = _telling(account, problem)
     yield f"line        {severity_had(problem)}: {problem.key.reason} of {_owner(problem)}, {state}{muted}{told}"
-    yield f"            {_counted(problem.occurrences, 'occurrence')}, {began} to {last}"
+    yield f"            {counted(problem.occurrences, 'occurrence')}, {began} to {last}"
     yield f"            objects: {_object_names(problem)}"
     yield f"            {shortened(one_line(problem.event.msg), _TEXT_LIMIT)}"
 
@@ -199,7 +200,7 @@ def _unknown(incident: Incident, told: Told | None) -> str:
     news = [problem.goes_on for problem in incident.problems.values() if problem.revision > told.revision]
     begun, over, since = news.count(True), news.count(False), max(0, incident.occurrences - told.occurrences)
     parts = [f"{begun} of news"] * bool(begun) + [f"{over} over"] * bool(over)
-    parts += [_counted(since, "occurrence")] * bool(since)
+    parts += [counted(since, "occurrence")] * bool(since)
     return f" ({' and '.join(parts)} since)" if parts else ""
 
 
@@ -246,10 +247,6 @@ def _some(names: Collection[str]) -> str:
     known = list(dict.fromkeys(names))
     more = len(known) - _NAME_LIMIT
     return ", ".join(known[:_NAME_LIMIT]) + (f" and {more} more" if more > 0 else "")
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _of_epoch(seconds: int, time_zone: ZoneInfo) -> str:

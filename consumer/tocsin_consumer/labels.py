@@ -86,3 +86,15 @@ def zone_name(at: datetime) -> str:
     if not minutes:
         return "UTC"
     return f"UTC{'-' if minutes < 0 else '+'}{hours}" + (f":{rest:02}" if rest else "")
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the English of the tools: `1 object`, `2 objects`."""
+    return f"{number} {plural(number, noun)}"
+
+
+def plural(number: int, noun: str) -> str:
+    """Return the noun for so many, in the English of the tools."""
+    if number == 1:
+        return noun
+    return f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"

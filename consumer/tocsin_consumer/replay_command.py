@@ -11,6 +11,7 @@ import click
 from tocsin_consumer.as_published import as_published
 from tocsin_consumer.command import (
     FAILED,
+    chosen_receivers,
     cluster_of,
     complain,
     config_option,
@@ -37,6 +38,7 @@ from tocsin_schemas.event import EventPayload
 @click.command()
 @config_option
 @click.argument("recording", type=click.Path(path_type=Path))
+@click.option("--receiver", help="Only what this receiver would have been sent.")
 @click.option("--show", is_flag=True, help="Each message as a whole.")
 @click.option("--summary", "only_summary", is_flag=True, help="No messages, only how many.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per message, and one with the summary.")
@@ -54,6 +56,7 @@ def replay(
     config: Path,
     recording: Path,
     *,
+    receiver: str | None,
     show: bool,
     only_summary: bool,
     as_json: bool,
@@ -67,6 +70,7 @@ def replay(
     write, or Events of Kubernetes as a watch tells them; of those, what a producer would publish is taken.
     """
     settings = load(config)
+    names = chosen_receivers(settings, receiver)
     length = duration_of(run_on, "--run-on")
     with consumer_errors():
         read = read_recording(recording, cluster=cluster_of(cluster))
@@ -79,24 +83,24 @@ def replay(
     with _quiet(), closing(Replay(settings, recorded, run_on=length)) as played:
         for message in played.run():
             tally.add(message)
-            if not only_summary:
-                _tell(message, settings, as_json=as_json, show=show)
+            if not only_summary and message.receiver in names:
+                _tell(message, settings, as_json=as_json, show=show, width=max(map(len, names)))
         outcome = played.outcome()
     tally.settle(outcome, _events(recorded))
     if as_json:
-        click.echo(json.dumps({"summary": summary_object(tally, outcome, read)}))
+        click.echo(json.dumps({"summary": summary_object(tally, outcome, read, names=names)}))
         return
     if not only_summary:
         click.echo()
-    for line in summary_lines(tally, outcome, recorded[0].at, recorded[-1].at, settings.time_zone):
+    span = recorded[0].at, recorded[-1].at
+    for line in summary_lines(tally, outcome, span, settings.time_zone, names=names):
         click.echo(line)
 
 
-def _tell(message: Message, settings: ConsumerSettings, *, as_json: bool, show: bool) -> None:
+def _tell(message: Message, settings: ConsumerSettings, *, as_json: bool, show: bool, width: int) -> None:
     if as_json:
         click.echo(json.dumps(message_object(message, settings.time_zone, settings.language, show=show)))
         return
-    width = max(len(receiver.name) for receiver in settings.receivers)
     click.echo(message_line(message, settings.time_zone, settings.language, width=width))
     if show:
         for line in rendering_lines(message.rendering):

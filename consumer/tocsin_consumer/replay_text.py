@@ -1,13 +1,14 @@
 """How a replay is told, in lines and as objects of JSON. Pure; what clusters wrote acts on no terminal."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from tocsin_consumer.digest import Digest
+from tocsin_consumer.event_file import EXAMPLE
 from tocsin_consumer.inert import one_line
-from tocsin_consumer.labels import Language, zone_name
+from tocsin_consumer.labels import Language, counted, plural, zone_name
 from tocsin_consumer.notification import Notification
 from tocsin_consumer.recording import Recording
 from tocsin_consumer.replay import Message, Outcome
@@ -57,9 +58,11 @@ def headline(notification: Notification, view: View) -> str:
 def recording_lines(recording: Recording, published: int) -> Iterator[str]:
     """Yield what was read, and the first of what was not understood; `published` is how much of it would come."""
     watched = sum(one.is_watched for one in recording.recorded)
-    yield f"read {recording.lines} lines, of which {published} say what a consumer is sent"
+    yield f"read {counted(recording.lines, 'line')}, of which {published} say what a consumer is sent"
     if watched:
         yield f"{watched} are Events of Kubernetes, of which a producer publishes what is new"
+        if any(one.is_watched and one.said.cluster == EXAMPLE for one in recording.recorded):
+            yield f"they name no cluster, so they are taken for ones of {EXAMPLE!r}; --cluster NAME says which"
     if recording.passed_over:
         yield f"{recording.passed_over} say nothing that is told"
     if recording.bad:
@@ -69,31 +72,35 @@ def recording_lines(recording: Recording, published: int) -> Iterator[str]:
             yield f"  and {len(recording.bad) - BAD_LINES_TOLD} more"
 
 
-def summary_lines(tally: Tally, outcome: Outcome, start: datetime, end: datetime, zone: ZoneInfo) -> Iterator[str]:
-    """Yield who was told how much, of what, and what nobody was told."""
-    begun, over = start.astimezone(zone), end.astimezone(zone)
+def summary_lines(
+    tally: Tally, outcome: Outcome, span: tuple[datetime, datetime], zone: ZoneInfo, *, names: Collection[str]
+) -> Iterator[str]:
+    """Yield which of the receivers with these `names` was told how much, of what, and what nobody was told."""
+    begun, over = (at.astimezone(zone) for at in span)
     yield f"from {begun:%Y-%m-%d %H:%M:%S} to {over:%Y-%m-%d %H:%M:%S} {zone_name(over)}"
     yield ""
-    yield from _table(list(_receiver_rows(tally)))
+    yield from _table(list(_receiver_rows(tally, names)))
     yield ""
-    yield from _table(list(_reason_rows(tally)))
+    yield from _table(list(_reason_rows(tally, names)))
     yield ""
-    yield from _fate_lines(tally, outcome)
+    yield from _fate_lines(tally, outcome, names)
 
 
-def summary_object(tally: Tally, outcome: Outcome, recording: Recording) -> dict[str, Any]:
+def summary_object(
+    tally: Tally, outcome: Outcome, recording: Recording, *, names: Collection[str]
+) -> dict[str, Any]:
     """Return the same as an object of JSON."""
     return {
         "lines": recording.lines,
         "bad_lines": len(recording.bad),
-        "receivers": {name: _received_object(received) for name, received in tally.received.items()},
+        "receivers": {name: _received_object(tally.received[name]) for name in names},
         "reasons": dict(tally.heard.most_common()),
         "problems": {fate.value: tally.count(fate)[0] for fate in Fate},
         "held_by": {by: {"problems": found[0], "occurrences": found[1]} for by, found in tally.held().items()},
         "dropped": outcome.counters.dropped,
         "needless": outcome.counters.needless,
-        "waiting": outcome.waiting,
-        "unrendered": outcome.unrendered,
+        "waiting": {name: count for name, count in outcome.waiting.items() if name in names},
+        "unrendered": {name: count for name, count in outcome.unrendered.items() if name in names},
     }
 
 
@@ -106,47 +113,48 @@ def _received_object(received: Received) -> dict[str, Any]:
     }
 
 
-def _receiver_rows(tally: Tally) -> Iterator[tuple[str, ...]]:
-    causes = [cause for cause in CAUSES if any(received.causes[cause] for received in tally.received.values())]
+def _receiver_rows(tally: Tally, names: Collection[str]) -> Iterator[tuple[str, ...]]:
+    shown = {name: tally.received[name] for name in names}
+    causes = [cause for cause in CAUSES if any(received.causes[cause] for received in shown.values())]
     yield ("receiver", "messages", *causes, "occurrences", "per message")
-    for name, received in tally.received.items():
+    for name, received in shown.items():
         ratio = f"{received.occurrences / received.messages:.1f}" if received.messages else "-"
         by_cause = (str(received.causes[cause]) for cause in causes)
         yield (name, str(received.messages), *by_cause, str(received.occurrences), ratio)
 
 
-def _reason_rows(tally: Tally) -> Iterator[tuple[str, ...]]:
+def _reason_rows(tally: Tally, names: Collection[str]) -> Iterator[tuple[str, ...]]:
     """Yield how often each reason was heard of, and how many messages to whom name it."""
-    named = {reason for received in tally.received.values() for reason in received.reasons}
-    yield ("reason", "occurrences", *tally.received)
+    shown = [tally.received[name] for name in names]
+    named = {reason for received in shown for reason in received.reasons}
+    yield ("reason", "occurrences", *names)
     for reason in sorted({*tally.heard, *named}, key=lambda reason: (-tally.heard[reason], reason)):
-        told = (str(received.reasons[reason]) for received in tally.received.values())
+        told = (str(received.reasons[reason]) for received in shown)
         yield (one_line(reason), str(tally.heard[reason]), *told)
 
 
-def _fate_lines(tally: Tally, outcome: Outcome) -> Iterator[str]:
-    for what, count in _fates(tally, outcome):
+def _fate_lines(tally: Tally, outcome: Outcome, names: Collection[str]) -> Iterator[str]:
+    for count, noun, rest in _fates(tally, outcome, names):
         if count:
-            yield f"{count:>6} {what}"
+            yield f"{count:>6} {plural(count, noun)} {rest}"
 
 
-def _fates(tally: Tally, outcome: Outcome) -> Iterator[tuple[str, int]]:
+def _fates(tally: Tally, outcome: Outcome, names: Collection[str]) -> Iterator[tuple[int, str, str]]:
     words = {
-        Fate.NAMED: "stood in a message by themselves",
-        Fate.DIGESTED: "were counted in a digest",
-        Fate.WAITING: "were not due by the end",
+        Fate.NAMED: "told by name",
+        Fate.DIGESTED: "counted in a digest",
+        Fate.WAITING: "not due by the end",
     }
     for fate, said in words.items():
         problems, occurrences = tally.count(fate)
-        yield f"problems with {occurrences} occurrences {said}", problems
+        yield problems, "problem", f"with {counted(occurrences, 'occurrence')}: {said}"
     for by, (problems, occurrences) in tally.held().items():
-        yield f"problems with {occurrences} occurrences were held by {one_line(by)}", problems
-    yield "states of events went to nobody, as routes say", outcome.counters.dropped
-    yield "recoveries were of nothing that had been heard of", outcome.counters.needless
-    for name, count in outcome.waiting.items():
-        yield f"messages to {name} still waited at the end, for its rate limit", count
-    for name, count in outcome.unrendered.items():
-        yield f"messages to {name} could not be rendered", count
+        yield problems, "problem", f"with {counted(occurrences, 'occurrence')}: held by {one_line(by)}"
+    yield outcome.counters.dropped, "state", "of events: told to nobody, as routes say"
+    yield outcome.counters.needless, "recovery", "of nothing that had been heard of"
+    for name in names:
+        yield outcome.waiting.get(name, 0), "message", f"to {name}: waiting for its rate limit at the end"
+        yield outcome.unrendered.get(name, 0), "message", f"to {name}: cannot be rendered"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -284,7 +284,8 @@ def test_each_message_is_a_line_and_the_summary_says_who_was_told_how_much(
     assert ["receiver", "messages", "first", "occurrences", "per", "message"] in rows
     assert ["ops", "1", "1", "1", "1.0"] in rows
     assert ["dump", "0", "0", "0", "-"] in rows
-    assert "     1 states of events went to nobody, as routes say" in summary
+    assert "     1 problem with 1 occurrence: told by name" in summary
+    assert "     1 state of events: told to nobody, as routes say" in summary
     assert "line 2: holds neither" in done.stderr
     assert "\x1b" not in done.stdout
 
@@ -292,6 +293,21 @@ def test_each_message_is_a_line_and_the_summary_says_who_was_told_how_much(
 def test_show_shows_what_would_be_sent_and_summary_shows_no_message(tmp_path: Path, recording: Path) -> None:
     assert '"msg_type": "interactive"' in call(tmp_path, recording, "--show").stdout
     assert "first      edge-1" not in call(tmp_path, recording, "--summary").stdout
+
+
+def test_one_receiver_can_be_looked_at_by_itself(tmp_path: Path, recording: Path) -> None:
+    assert "edge-1: Deployment BackOff" in call(tmp_path, recording, "--receiver", "ops").stdout
+    done = call(tmp_path, recording, "--receiver", "dump")
+    assert "Deployment BackOff" not in done.stdout
+    assert [line.split()[:2] for line in done.stdout.splitlines() if line.startswith("dump")] == [["dump", "0"]]
+    assert not any(line.startswith("ops") for line in done.stdout.splitlines())
+    summary = json.loads(call(tmp_path, recording, "--receiver", "dump", "--json").stdout)["summary"]
+    assert list(summary["receivers"]) == ["dump"]
+    unknown = call(tmp_path, recording, "--receiver", "nosuch")
+    assert (unknown.exit_code, "no receiver is called 'nosuch'; there are ops, dump" in unknown.stderr) == (
+        2,
+        True,
+    )
 
 
 def test_with_json_there_is_an_object_per_message_and_one_with_the_summary(
@@ -313,6 +329,7 @@ def test_a_recorded_watch_is_what_a_producer_publishes_of_it_from_the_cluster_th
     assert "read 1198 lines, of which 362 say" in done.stderr
     assert "edge-7: Node NodeNotReady" in done.stdout
     everything = call(tmp_path, RECORDING, "--all", "--summary")
+    assert ("'example'" in done.stderr, "taken for ones of 'example'" in everything.stderr) == (False, True)
     assert "Scheduled" in everything.stdout
     assert "Scheduled" not in done.stdout
 

@@ -258,9 +258,12 @@ def test_check_tells_what_holds_an_event_and_until_when(config: Path) -> None:
 
 
 def test_nothing_holds_a_digest(config: Path) -> None:
-    add(config, "--all", "--for", "1h")
+    add(config, "--match", "kind=Cluster", "--for", "1h")
     result = call(config, "check", "storm")
-    assert (result.exit_code, result.stdout[:50]) == (0, "nothing holds it: it goes to the receiver whose storm ")
+    assert (result.exit_code, result.stdout.partition(" or")[0]) == (
+        0,
+        "nothing holds it: it goes to the receiver whose storm",
+    )
 
 
 def test_check_looks_at_the_time_that_is_asked_for(config: Path) -> None:
@@ -281,8 +284,8 @@ def test_an_event_of_kubernetes_is_from_the_cluster_that_is_named(config: Path) 
     file.write_text(json.dumps(said))
     assumed = call(config, "check", str(file))
     assert assumed.exit_code == 0
-    said = f"{file} names no cluster, so it is taken for one of 'example'; --cluster NAME says which it is from\n"
-    assert assumed.stderr == said
+    how = "--cluster NAME says which it is from"
+    assert assumed.stderr == f"{file} names no cluster, so it is taken for one of 'example'; {how}\n"
     named = call(config, "check", str(file), "--cluster", "edge-1")
     assert (named.exit_code, named.stderr) == (SILENCED, "")
     assert call(config, "check", str(file), "--cluster", "Edge 1").exit_code == 2
