@@ -24,6 +24,7 @@ from tocsin_consumer.settings import ConsumerSettings
 from tocsin_producer.settings import ProducerSettings
 from tocsin_schemas import fields
 from tocsin_schemas.configuration import ENVIRONMENT_PREFIX, Document, overlay
+from tocsin_schemas.fields import duration_text
 
 FILE: Final = Path(__file__).with_name("configuration.md")
 
@@ -260,7 +261,7 @@ def _value(value: Any, *, is_size: bool = False) -> str:
         case bool():
             return str(value).lower()
         case timedelta():
-            return _duration(value)
+            return duration_text(value)
         case int() if is_size:
             return f"{value // 1024**2}MiB" if value % 1024**2 == 0 else f"{value // 1024}KiB"
         case list():
@@ -272,14 +273,6 @@ def _value(value: Any, *, is_size: bool = False) -> str:
 
 def _flow(value: object) -> str:
     return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000).strip()
-
-
-def _duration(value: timedelta) -> str:
-    left, text = int(value.total_seconds()), ""
-    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
-        number, left = divmod(left, size)
-        text += f"{number}{unit}" if number else ""
-    return text or "0s"
 
 
 def main(arguments: list[str], file: Path = FILE) -> int:

@@ -16,7 +16,7 @@ from tocsin_consumer.inert import one_line
 from tocsin_consumer.rate_limit import RateLimit, SlidingWindow
 from tocsin_consumer.receivers.receiver import Receipt, Receiver, Rendering
 from tocsin_consumer.records import Delivery, Outcome
-from tocsin_consumer.retry import Backoff, GiveUp, after_failure, rest
+from tocsin_consumer.retry import Backoff, GiveUp, after_failure, rest, too_old
 from tocsin_consumer.store import Store
 from tocsin_consumer.throttle import ThrottledLog
 from tocsin_schemas.backoff import backoff_seconds
@@ -100,6 +100,8 @@ class Worker:
         self._outcomes: list[Outcome] = []
         self._unsettled_since = 0.0
         self._failures = 0
+        #: Why the receiver failed last.
+        self._failure = ""
         self._resting_until = 0.0
         self._troubles = 0
         self._requests = 1
@@ -163,8 +165,7 @@ class Worker:
         if not self._outcomes:
             self._unsettled_since = self._monotonic()
         if self._failures and self._age(delivery) > self._max_age:
-            reason = f"not delivered within {self._max_age}: the receiver does not work"
-            self._outcomes.append(self._bury(delivery, reason))
+            self._outcomes.append(self._bury(delivery, too_old(self._max_age, self._failure)))
         else:
             self._outcomes.append(self._try(delivery))
 
@@ -248,6 +249,7 @@ class Worker:
         else:
             reason = f"internal error: {type(error).__name__}"
             self._tell_frames(error)
+        self._failure = reason
         if self._failures == 1:
             _log.warning("receiver %s: %s; trying again", self.name, reason)
         else:

@@ -7,6 +7,7 @@ from typing import Final
 
 from tocsin_consumer.errors import PermanentError, RenderError, TemporaryError
 from tocsin_schemas.backoff import backoff_seconds
+from tocsin_schemas.fields import duration_text
 
 #: The longest that a service may ask us to wait at once.
 RETRY_AFTER_LIMIT: Final = timedelta(hours=1)
@@ -57,8 +58,13 @@ def after_failure(
                 return GiveUp(reason)
     delay = rest(error, attempts, backoff=backoff)
     if age + delay > max_age:
-        return GiveUp(f"not delivered within {max_age}: {reason}")
+        return GiveUp(too_old(max_age, reason))
     return Retry(reason, delay)
+
+
+def too_old(max_age: timedelta, last: str) -> str:
+    """Return the reason of a dead letter that was not delivered in time; `last` is why it was not at last."""
+    return f"not delivered within {duration_text(max_age)}: last: {last}"
 
 
 def rest(error: Exception, failures: int, *, backoff: Backoff = backoff_seconds) -> timedelta:

@@ -9,6 +9,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
@@ -29,6 +30,7 @@ from tocsin_schemas.fields import (
     Size,
     StateFile,
     TopicRoot,
+    duration_text,
 )
 
 __all__ = [
@@ -205,11 +207,7 @@ def _as_written(bound: object) -> object:
     said = re.fullmatch(r"datetime\.timedelta\((?:days=(\d+))?(?:, )?(?:seconds=(\d+))?\)", str(bound))
     if said is None:
         return bound
-    left, text = int(said[1] or 0) * 86_400 + int(said[2] or 0), ""
-    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
-        number, left = divmod(left, size)
-        text += f"{number}{unit}" if number else ""
-    return text or "0s"
+    return duration_text(timedelta(days=int(said[1] or 0), seconds=int(said[2] or 0)))
 
 
 def _wrong_kind(kind: str, value: object, *, secret: bool) -> str:

@@ -50,6 +50,15 @@ def _parse_duration(value: object) -> object:
         raise ValueError(f"expected a duration of a few years at most, found {found(value)}") from error
 
 
+def duration_text(length: timedelta) -> str:
+    """Return how a duration is written in a file, in whole seconds: `1h30m`, `0s`."""
+    left, text = int(length.total_seconds()), ""
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
+        number, left = divmod(left, size)
+        text += f"{number}{unit}" if number else ""
+    return text or "0s"
+
+
 def _parse_size(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool):
         return value

@@ -8,6 +8,7 @@ import pytest
 
 from tests.consumer.messages import NOW, FakeClock, FakeReceiver, event, never, payload
 from tests.waiting import until
+from tocsin_consumer.dead_letter import Search
 from tocsin_consumer.deliver import IDLE_SECONDS, SETTLE_SECONDS, Worker
 from tocsin_consumer.errors import PermanentError, RenderError, StoreError, TemporaryError
 from tocsin_consumer.rate_limit import RateLimit
@@ -163,6 +164,8 @@ def test_a_backlog_that_became_too_old_is_not_tried_one_by_one_at_a_receiver_tha
     assert sut.pending() == 0
     assert sut.worker.counters.dead == 500
     assert len(sut.receiver.tries) < 30
+    reasons = {letter.reason for letter in sut.store.dead_letters(Search())}
+    assert reasons == {f"not delivered within 10m: last: {BUSY.reason}"}
     sut.store.close()
 
 

@@ -33,7 +33,7 @@ def test_a_service_cannot_ask_for_more_than_an_hour() -> None:
 
 def test_a_delivery_whose_next_try_would_come_too_late_is_given_up() -> None:
     late = verdict(TemporaryError("busy"), age=HOUR - timedelta(seconds=9))
-    assert late == GiveUp("not delivered within 1:00:00: busy")
+    assert late == GiveUp("not delivered within 1h: last: busy")
     assert isinstance(verdict(TemporaryError("busy"), age=HOUR - timedelta(seconds=10)), Retry)
 
 
