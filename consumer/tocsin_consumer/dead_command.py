@@ -11,10 +11,21 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from tocsin_consumer.clock import utc_now
-from tocsin_consumer.command import FAILED, complain, config_option, duration_of, give_up, load, open_store
+from tocsin_consumer.command import (
+    FAILED,
+    Number,
+    chosen_receivers,
+    complain,
+    config_option,
+    duration_of,
+    give_up,
+    load,
+    open_store,
+)
 from tocsin_consumer.dead_letter import DeadLetter, Kind, Search
 from tocsin_consumer.dead_text import dead_line, dead_object, dead_text
 from tocsin_consumer.decode import Rejection, decode
+from tocsin_consumer.incident import Incident
 from tocsin_consumer.settings import ConsumerSettings
 
 if TYPE_CHECKING:
@@ -23,6 +34,8 @@ if TYPE_CHECKING:
 #: Dead letters that are looked at together: with their payloads, they take 13 MB at most.
 _PAGE: Final = 200
 
+_ID: Final = Number("a dead letter, such as 17, as `dead list` shows it")
+
 _kind = click.option(
     "--kind",
     type=click.Choice([Kind.PAYLOAD.value, Kind.DELIVERY.value]),
@@ -30,7 +43,7 @@ _kind = click.option(
 )
 _receiver = click.option("--receiver", help="Only of this receiver.")
 _all = click.option("--all", "everything", is_flag=True, help="All of them.")
-_ids = click.argument("ids", metavar="[ID]...", type=int, nargs=-1)
+_ids = click.argument("ids", metavar="[ID]...", type=_ID, nargs=-1)
 
 
 @click.group()
@@ -52,25 +65,35 @@ def list_(
     settings = load(config)
     search = Search(kind=Kind(kind) if kind else None, receiver=receiver, since=_ago(since, "--since"))
     with open_store(settings) as store:
+        _check_receiver(store, settings, receiver)
         count, _ = store.count_dead_letters(search)
         letters = store.dead_letters(search, limit=limit)
+        incidents = _incidents(store, letters)
     if count > len(letters):
         complain(f"{count - len(letters)} older ones are not shown; see --limit")
     for letter in letters:
-        click.echo(json.dumps(dead_object(letter)) if as_json else dead_line(letter, settings.time_zone))
+        incident = incidents.get(letter.incident)
+        if as_json:
+            click.echo(json.dumps(dead_object(letter, incident)))
+        else:
+            click.echo(dead_line(letter, incident, settings.time_zone))
     if not letters:
         complain("there are no such dead letters")
 
 
 @dead.command()
 @config_option
-@click.argument("id_", metavar="ID", type=int)
+@click.argument("id_", metavar="ID", type=_ID)
 def show(config: Path, id_: int) -> None:
     """Show all of one dead letter."""
-    with open_store(load(config)) as store:
-        _check_ids(store, [id_])
-        (letter,) = store.dead_letters(Search(ids=(id_,)), limit=1)
-    click.echo(dead_text(letter))
+    settings = load(config)
+    with open_store(settings) as store:
+        letters = store.dead_letters(Search(ids=(id_,)), limit=1)
+        incidents = _incidents(store, letters)
+    for letter in letters:
+        click.echo(dead_text(letter, incidents.get(letter.incident), settings.time_zone))
+    if not letters:
+        give_up(f"there is no dead letter {id_}", FAILED)
 
 
 @dead.command()
@@ -85,9 +108,12 @@ def replay(config: Path, ids: tuple[int, ...], receiver: str | None, *, everythi
     stays where it is, and so does a state of an event when the receiver has got a newer one.
     """
     settings = load(config)
+    search = _wanted(ids, Search(receiver=receiver), everything=everything)
     count, stay = 0, Counter[str]()
     with open_store(settings) as store:
-        for letters in _pages(store, _wanted(store, ids, Search(receiver=receiver), everything=everything)):
+        _check_receiver(store, settings, receiver)
+        missing = _missing(store, ids)
+        for letters in _pages(store, search):
             obstacles = {letter.id: _obstacle(letter, settings) for letter in letters}
             tried = [id_ for id_, obstacle in obstacles.items() if obstacle is None]
             done = store.replay(tried, utc_now())
@@ -96,9 +122,9 @@ def replay(config: Path, ids: tuple[int, ...], receiver: str | None, *, everythi
             count += done
     complain(f"{count} will be tried again")
     reasons = [f"{number} left as it was: {why}" for why, number in (+stay).items()]
-    for line in reasons:
+    for line in [*reasons, *missing]:
         complain(line)
-    if reasons and not count:
+    if missing or (reasons and not count):
         raise SystemExit(FAILED)
 
 
@@ -119,21 +145,27 @@ def drop(
     yes: bool,
 ) -> None:
     """Forget dead letters."""
+    settings = load(config)
     search = Search(receiver=receiver, before=_ago(older_than, "--older-than"))
-    with open_store(load(config)) as store:
-        search = _wanted(store, ids, search, everything=everything or older_than is not None)
+    search = _wanted(ids, search, everything=everything or older_than is not None)
+    with open_store(settings) as store:
+        _check_receiver(store, settings, receiver)
+        missing = _missing(store, ids)
         count, newest = store.count_dead_letters(search)
         if count > 1 and not yes:
             click.confirm(f"forget {count} dead letters?", abort=True, err=True)
         dropped = store.drop(replace(search, up_to=newest))
-    complain(f"{dropped} forgotten")
+    for line in [f"{dropped} forgotten", *missing]:
+        complain(line)
+    if missing:
+        raise SystemExit(FAILED)
 
 
 def _ago(text: str | None, option: str) -> datetime | None:
     return None if text is None else utc_now() - duration_of(text, option)
 
 
-def _wanted(store: "Store", ids: Sequence[int], search: Search, *, everything: bool) -> Search:
+def _wanted(ids: Sequence[int], search: Search, *, everything: bool) -> Search:
     """Return which dead letters the command line names, one way or the other."""
     if bool(ids) == everything:
         raise click.UsageError("name the ids of dead letters, or else say --all")
@@ -141,14 +173,27 @@ def _wanted(store: "Store", ids: Sequence[int], search: Search, *, everything: b
         return search
     if search.receiver is not None:
         raise click.UsageError("--receiver goes with --all; ids say all")
-    _check_ids(store, ids)
     return Search(ids=tuple(ids))
 
 
-def _check_ids(store: "Store", ids: Sequence[int]) -> None:
+def _missing(store: "Store", ids: Sequence[int]) -> list[str]:
+    """Return a line that says which of the ids are none, if there are such."""
     missing = [id_ for id_ in dict.fromkeys(ids) if store.count_dead_letters(Search(ids=(id_,))) == (0, 0)]
-    if missing:
-        give_up(f"there is no dead letter {', '.join(map(str, missing))}", FAILED)
+    return [f"there is no dead letter {', '.join(map(str, missing))}"] if missing else []
+
+
+def _check_receiver(store: "Store", settings: ConsumerSettings, name: str | None) -> None:
+    """Refuse a receiver that there is not; one that there was may have left dead letters."""
+    if name is None or store.count_dead_letters(Search(receiver=name)) != (0, 0):
+        return
+    chosen_receivers(settings, name)
+
+
+def _incidents(store: "Store", letters: Sequence[DeadLetter]) -> dict[int | None, Incident]:
+    """Return the incidents that dead letters are about, by their ids."""
+    return {
+        one.id: one for one in store.find_incidents([one.incident for one in letters if one.incident is not None])
+    }
 
 
 def _pages(store: "Store", search: Search) -> Iterator[list[DeadLetter]]:

@@ -7,20 +7,23 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 
 from tocsin_consumer.dead_letter import DeadLetter
+from tocsin_consumer.digest import BACKLOG, FLEET
+from tocsin_consumer.incident import Incident
+from tocsin_consumer.incident_text import what
 from tocsin_consumer.inert import inert, one_line, shortened
+from tocsin_consumer.labels import zone_name
 from tocsin_schemas.event import EventPayload
 
 _SHOWN: Final = 100
 
 
-def dead_line(letter: DeadLetter, time_zone: ZoneInfo) -> str:
-    """Return when it was given up, what it is and why, in a line."""
-    at = letter.at.astimezone(time_zone)
-    about = shortened(_about(letter), _SHOWN)
-    return one_line(f"{letter.id:>6}  {at:%Y-%m-%d %H:%M:%S}  {letter.kind:<8}  {about}: {letter.reason}")
+def dead_line(letter: DeadLetter, incident: Incident | None, time_zone: ZoneInfo) -> str:
+    """Return when it was given up, what it is and why, in a line; `incident` is the one that it was about."""
+    about = shortened(_about(letter, incident), _SHOWN)
+    return one_line(f"{letter.id:>6}  {_time(letter, time_zone)}  {letter.kind:<8}  {about}: {letter.reason}")
 
 
-def dead_object(letter: DeadLetter) -> dict[str, Any]:
+def dead_object(letter: DeadLetter, incident: Incident | None) -> dict[str, Any]:
     """Return what there is of it, in plain JSON values."""
     found = {
         "id": letter.id,
@@ -31,26 +34,43 @@ def dead_object(letter: DeadLetter) -> dict[str, Any]:
         "receiver": letter.receiver,
         "incident": letter.incident,
         "storm": letter.storm,
+        "about": None if letter.receiver is None else _subject(letter, incident),
         "payload": None if letter.payload is None else letter.payload.decode("utf-8", "backslashreplace"),
     }
     return {name: value for name, value in found.items() if value is not None}
 
 
-def dead_text(letter: DeadLetter) -> str:
+def dead_text(letter: DeadLetter, incident: Incident | None, time_zone: ZoneInfo) -> str:
     """Return all of it, a name and its value a line; a payload that is JSON is laid out."""
-    found = dead_object(letter)
+    found = dead_object(letter, incident) | {"at": _time(letter, time_zone)}
     payload = found.pop("payload", None)
     lines = [f"{name:<9} {one_line(str(value))}" for name, value in found.items()]
     return "\n".join(lines if payload is None else [*lines, f"{'payload':<9} {inert(_laid_out(payload))}"])
 
 
-def _about(letter: DeadLetter) -> str:
+def _time(letter: DeadLetter, time_zone: ZoneInfo) -> str:
+    at = letter.at.astimezone(time_zone)
+    return f"{at:%Y-%m-%d %H:%M:%S} {zone_name(at)}"
+
+
+def _about(letter: DeadLetter, incident: Incident | None) -> str:
     """Return where it comes from or was to go, and what it was about, in a few words."""
     if letter.receiver is None:
         return letter.topic or ""
+    return f"{letter.receiver}: {_subject(letter, incident)}"
+
+
+def _subject(letter: DeadLetter, incident: Incident | None) -> str:
     if letter.incident is not None:
-        return f"{letter.receiver}: incident {letter.incident}"
-    return f"{letter.receiver}: {f'storm {letter.storm}' if letter.storm else _event(letter.payload or b'')}"
+        return f"incident {letter.incident}" + (f", {what(incident)}" if incident else "")
+    return _digest(letter.storm) if letter.storm else _event(letter.payload or b"")
+
+
+def _digest(storm: str) -> str:
+    """Return what a digest is of, and since when, by the id of its storm (records.Storm)."""
+    *_, scope, since = storm.rsplit("/", 2)
+    names = {FLEET: "a storm of all clusters", BACKLOG: "what was merged"}
+    return f"the digest of {names.get(scope, f'a storm of {scope}')}, {since}"
 
 
 def _event(payload: bytes) -> str:

@@ -130,6 +130,11 @@ class Store:
         with self._database.transaction() as connection:
             return account_rows.clusters(connection)
 
+    def find_incidents(self, ids: Collection[int]) -> list[Incident]:
+        """Return the incidents with these ids, as far as they are kept."""
+        with self._database.transaction() as connection:
+            return incident_rows.find(connection, ids)
+
     def live_storms(self) -> list[Storm]:
         """Return the storms that go on."""
         with self._database.transaction() as connection:

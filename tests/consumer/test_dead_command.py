@@ -22,9 +22,11 @@ from tocsin_consumer.dead_letter import Search
 from tocsin_consumer.errors import StoreError
 from tocsin_consumer.inbox import Arrival
 from tocsin_consumer.pipeline import Pipeline
+from tocsin_consumer.rate_limit import RateLimit
 from tocsin_consumer.records import DeadPayload, Delivery, Entry, Outcome
 from tocsin_consumer.settings import load_settings
 from tocsin_consumer.store import Store
+from tocsin_consumer.storm import StormRules
 from tocsin_schemas.event import EventPayload
 
 CONFIG = """\
@@ -81,14 +83,58 @@ def test_a_list_tells_of_each_dead_letter_when_what_and_why_the_newest_last(sut:
     sut.bury(b"{}")
     first, second = sut.call("list").stdout.splitlines()
     about = "ops: edge-1 BackOff Pod production/api-0: code 19001: no such bot"
-    assert first == f"     1  2026-11-24 08:00:00  delivery  {about}"
+    assert first == f"     1  2026-11-24 08:00:00 UTC  delivery  {about}"
     assert second.endswith("payload   k8s/v1/edge-1/event/production/Pod/BackOff: v: expected 1, found 2")
     assert sut.call("list", "--kind", "payload").stdout.splitlines() == [second]
     assert sut.call("list", "--receiver", "ops").stdout.splitlines() == [first]
     newest = sut.call("list", "--limit", "1", "--json")
     assert json.loads(newest.stdout)["id"] == 2
     assert newest.stderr == "1 older ones are not shown; see --limit\n"
-    assert sut.call("list", "--receiver", "nobody").stderr == "there are no such dead letters\n"
+    assert sut.call("list", "--kind", "payload", "--receiver", "ops").stderr == "there are no such dead letters\n"
+
+
+@pytest.mark.parametrize("command", [("list",), ("replay", "--all"), ("drop", "--all")])
+def test_a_receiver_that_there_is_not_is_told_with_those_that_there_are(
+    sut: Sut, command: tuple[str, ...]
+) -> None:
+    refused = sut.call(*command, "--receiver", "nobody")
+    assert (refused.exit_code, "no receiver is called 'nobody'; there are ops" in refused.stderr) == (2, True)
+    sut.kill(event(), receiver="gone")
+    assert "is called 'gone'" not in sut.call(*command, "--receiver", "gone").stderr
+
+
+def test_ids_that_are_none_are_told_and_the_others_are_done_all_the_same(sut: Sut) -> None:
+    for uid in "abc":
+        sut.kill(event(uid=uid))
+    replayed = sut.call("replay", "1", "77", "2")
+    assert (replayed.exit_code, sut.left()) == (1, [3])
+    assert replayed.stderr == "2 will be tried again\nthere is no dead letter 77\n"
+    dropped = sut.call("drop", "3", "77", "--yes")
+    assert (dropped.exit_code, sut.left()) == (1, [])
+    assert dropped.stderr == "1 forgotten\nthere is no dead letter 77\n"
+    refused = sut.call("show", "x")
+    assert refused.exit_code == 2
+    assert "expected the number of a dead letter, such as 17, as `dead list` shows it, found 'x'" in " ".join(
+        refused.stderr.split()
+    )
+
+
+def test_what_stood_in_a_digest_says_so(tmp_path: Path) -> None:
+    rules = StormRules(cluster=RateLimit(1, timedelta(minutes=5)), fleet=None, calm_after=timedelta(minutes=10))
+    desk = Desk(store=f"sqlite:///{tmp_path}/tocsin.db", storm_rules=rules)
+    desk.say(reason="A")
+    desk.pass_(timedelta(seconds=11))
+    desk.down.add("ops")
+    desk.say(reason="B")
+    desk.pass_(timedelta(minutes=1))
+    desk.store.settle(
+        [
+            Outcome(one, "dead", desk.clock.now, reason="no")
+            for one in desk.store.due("ops", desk.clock.now, limit=1)
+        ]
+    )
+    about = "the digest of a storm of edge-1, 2026-11-24T08:00:"
+    assert about in Sut(tmp_path).call("show", "1").stdout
 
 
 def test_one_dead_letter_is_shown_whole_and_nothing_in_it_acts_on_a_terminal(sut: Sut) -> None:
@@ -158,7 +204,6 @@ def test_many_are_dropped_only_after_a_question(sut: Sut) -> None:
     assert (refused.exit_code, sut.left()) == (1, [2, 3])
     assert "forget 2 dead letters?" in refused.stderr
     assert sut.call("drop", "--older-than", "3000d", "--yes").stderr == "0 forgotten\n"
-    assert sut.call("drop", "--all", "--receiver", "nobody", "--yes").stderr == "0 forgotten\n"
     assert sut.call("drop", "--all", "--yes").exit_code == 0
     assert sut.left() == []
 
@@ -290,7 +335,7 @@ def test_an_incident_that_was_given_up_is_told_as_it_is_by_then(tmp_path: Path) 
     assert desk.pass_(timedelta(minutes=1)) == []
     desk.say(name="api-0", uid="more")
     sut = Sut(tmp_path)
-    assert "ops: incident 1: refused" in sut.call("list").stdout
+    assert "ops: incident 1, edge-1: BackOff of StatefulSet production/api: refused" in sut.call("list").stdout
     assert sut.call("replay", "--all").exit_code == 0
     [report] = desk.pass_(timedelta(minutes=1))
     assert report.occurrences == 2
