@@ -59,10 +59,13 @@ def _template_problem(source: str) -> str | None:
     """Return what is wrong with a template: it is rendered for every sample event."""
     try:
         template = Template(source)
-        for notification in samples.samples().values():
-            template.render(View.of(notification, ZoneInfo("UTC"), language="en"))
     except RenderError as error:
         return str(error)
+    for name, notification in samples.samples().items():
+        try:
+            template.render(View.of(notification, ZoneInfo("UTC"), language="en"))
+        except RenderError as error:
+            return f"sample {name}: {error}"
     return None
 
 

@@ -6,9 +6,7 @@ with; what the template itself says, in a macro or a block as well, and what it 
 own marks are for HTML and count for nothing here.
 """
 
-import difflib
 import json
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from datetime import datetime, timedelta
@@ -20,12 +18,14 @@ from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, nodes, p
 from jinja2.exceptions import SecurityError
 from jinja2.runtime import BlockReference, Context, LoopContext, Macro, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import missing
 
 from tocsin_consumer.errors import RenderError
 from tocsin_consumer.go_template import go_hint
 from tocsin_consumer.inert import shortened
 from tocsin_consumer.labels import duration
 from tocsin_consumer.line_view import LineView
+from tocsin_consumer.template_errors import expected, explained, no_such_name, no_such_part
 from tocsin_consumer.view import View
 
 #: How a value is made harmless where it is put.
@@ -78,7 +78,7 @@ class Template:
         except RenderError:
             raise
         except Exception as error:  # a template is a program of its author's: it can raise anything
-            raise RenderError(f"line {_line(error)}: {_explained(error)}") from error
+            raise RenderError(f"line {_line(error)}: {explained(error)}") from error
 
 
 def _names(view: View) -> dict[str, Any]:
@@ -104,16 +104,6 @@ def _line(error: Exception) -> int:
     return line
 
 
-def _explained(error: Exception) -> str:
-    text = str(error) or type(error).__name__
-    unknown = re.fullmatch(r"'(\w+)' is undefined", text)
-    if unknown is None:
-        return text
-    known = [field.name for field in fields(View)]
-    close = difflib.get_close_matches(unknown[1], known, n=1)
-    return f"{text}; did you mean {close[0]}?" if close else f"{text}; known here: {', '.join(known)}"
-
-
 class _Done(str):
     """What is put out as it is: it is escaped, or the template's own. Whatever is made of it is neither."""
 
@@ -127,6 +117,20 @@ def _compiled(environment: ImmutableSandboxedEnvironment, source: str) -> jinja2
         if block.filter is None:
             block.filter = nodes.Filter(None, "safe", [], [], None, None, lineno=block.lineno)
     return environment.from_string(tree)
+
+
+class _Unknown(StrictUndefined):
+    """A name that does not exist: whatever is done with it is an error, which says what there is instead."""
+
+    __slots__ = ()
+
+    @property
+    def _undefined_message(self) -> str:
+        if self._undefined_hint:
+            return self._undefined_hint
+        if self._undefined_obj is missing:
+            return no_such_name(str(self._undefined_name))
+        return no_such_part(self._undefined_obj, self._undefined_name)
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
@@ -167,7 +171,7 @@ _REMOVED: Final = (
 @cache
 def _environment(escape: Escape) -> ImmutableSandboxedEnvironment:
     environment = _Sandbox(
-        undefined=StrictUndefined,
+        undefined=_Unknown,
         autoescape=False,  # `finalize` escapes, for other formats than HTML
         finalize=lambda value: _finalize(value, escape),
     )
@@ -193,14 +197,25 @@ def _finalize(value: Any, escape: Escape) -> Any:
     return escape(str(value))
 
 
-def _time(value: datetime, style: str = _TIME_FORMAT) -> str:
+def _time(value: datetime | None, style: str = _TIME_FORMAT) -> str:
+    """Return a time; what was never, such as when one was told for the first time, is empty."""
+    if value is None:
+        return ""
+    if not isinstance(value, datetime):
+        raise expected("time", "a time such as last_at", value)
+    if not isinstance(style, str):
+        raise expected("time", 'a form such as "%H:%M"', style)
     return value.strftime(style)
 
 
-def _date(value: datetime) -> str:
-    return value.strftime("%Y-%m-%d")
+def _date(value: datetime | None) -> str:
+    if not isinstance(value, datetime | None):
+        raise expected("date", "a time such as last_at", value)
+    return _time(value, "%Y-%m-%d")
 
 
 @pass_context
 def _duration(context: Context, value: timedelta | None) -> str:
+    if not isinstance(value, timedelta | None):
+        raise expected("duration", "a length of time such as lasting", value)
     return "" if value is None else duration(value, context["language"])

@@ -60,7 +60,9 @@ def test_zone_and_language_may_differ_by_receiver(tmp_path: Path) -> None:
 
 def test_a_wrong_template_is_told_with_key_and_line(tmp_path: Path) -> None:
     said = _problems(tmp_path, "    stdout:\n      template: |\n        {{ cluster }}\n        {{ podname }}\n")
-    assert said.startswith("consumer.yaml:4: receivers[0].stdout.template: line 2: 'podname' is undefined")
+    assert said.startswith(
+        "consumer.yaml:4: receivers[0].stdout.template: sample back-off: line 2: 'podname' is undefined"
+    )
 
 
 def test_a_template_is_tried_on_events_that_lack_what_others_have(tmp_path: Path) -> None:
@@ -186,7 +188,10 @@ def test_settings_that_contradict_each_other_are_told(tmp_path: Path, feishu: st
         ('{X-Two: "s3cr3t\\nX-More: b"}', "receivers[0].webhook.headers.X-Two: expected one line"),
         ("{X-Space: ' s3cr3t'}", "receivers[0].webhook.headers.X-Space: expected one line"),
         ("{X-File: {file: TWO_LINES}}", "two-lines: expected one line"),
-        ("{X-Text: '{{ nope }}'}", "receivers[0].webhook.headers.X-Text: line 1: 'nope' is undefined"),
+        (
+            "{X-Text: '{{ nope }}'}",
+            "receivers[0].webhook.headers.X-Text: sample back-off: line 1: 'nope' is undefined",
+        ),
         ("{X-Text: 'Bearer s3cr3t {{'}", "receivers[0].webhook.headers.X-Text: line 1: "),
         ("{Authorization: {file: /nowhere}}", "headers.Authorization.file: /nowhere cannot be read"),
         ("{Authorization: {path: /nowhere}}", "headers.Authorization.path: unknown key"),

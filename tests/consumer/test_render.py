@@ -77,6 +77,10 @@ def test_a_text_of_an_event_is_inert_and_the_event_has_it_as_it_came() -> None:
     assert "\x1b[31mred" in _render("{{ event.msg }}", "hostile")
 
 
+def test_a_time_that_there_is_none_of_is_empty() -> None:
+    assert _render("[{{ told_at | time }}{{ told_at | time('%H') }}{{ told_at | date }}]") == "[]"
+
+
 def test_what_an_event_says_is_never_a_template() -> None:
     assert "{{ 7 * 7 }}" in _render("{{ message }}", "hostile")
 
@@ -132,7 +136,23 @@ def test_no_filter_makes_a_link_of_what_an_event_says() -> None:
         ("{% set x %}{{ resaon }}{% endset %}{{ x }}", "line 1: 'resaon' is undefined"),
         ("{{ resaon }}", "line 1: 'resaon' is undefined; did you mean reason?"),
         ("\n\n{{ quux }}", "line 3: 'quux' is undefined; known here: cluster, "),
-        ("{{ event.none }}", "line 1: 'dict object' has no attribute 'none'"),
+        ("{{ event.quux }}", "line 1: an object has no 'quux'; known here: v, cluster, type, "),
+        ("{{ lines[0].resaon }}", "line 1: a line has no 'resaon'; did you mean reason?"),
+        ("{{ lines[0].quux }}", "line 1: a line has no 'quux'; known here: cluster, "),
+        ("{{ lines.title }}", "line 1: a list has no 'title'"),
+        ("{{ lines[9].title }}", "line 1: a list of 1 has no element 9; the first is 0"),
+        ("{{ told_at.year }}", "line 1: nothing has no 'year'"),
+        (
+            "{{ lasting | time }}",
+            "line 1: the filter time expected a time such as last_at, found a length of time",
+        ),
+        ("{{ last_at | time(5) }}", "line 1: the filter time expected a form such as "),
+        ("{{ lines[0] | date }}", "line 1: the filter date expected a time such as last_at, found a line"),
+        (
+            "{{ message | duration }}",
+            "line 1: the filter duration expected a length of time such as lasting, found a text",
+        ),
+        ("{{ count + message }}", "line 1: unsupported operand type(s) for +: a number and a text"),
         ("a\n{{ reason", "line 2: "),
         ("{% if reason %}", "line 1: "),
         ("{{ reason | shout }}", "line 1: No filter named 'shout'"),
