@@ -1,7 +1,8 @@
 """Hints of one's own, which go before the built-in ones."""
 
+import re
 from collections.abc import Callable, Sequence
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -11,9 +12,12 @@ from tocsin_consumer.match import MatchSettings, match_of, match_texts
 from tocsin_schemas.configuration import Settings
 from tocsin_schemas.event import EventPayload
 
+_PLACEHOLDER: Final = re.compile(rf"{{({'|'.join(PLACEHOLDERS)})[^}}]*}}")
+
 
 def _in_every_language(text: object) -> object:
-    return {"zh": text, "en": text} if isinstance(text, str) else text
+    """Return a text alone as one of a language: in the other it is said as well, and is wrong once only."""
+    return {"en": text} if isinstance(text, str) else text
 
 
 def _check_command(command: str) -> str:
@@ -21,15 +25,24 @@ def _check_command(command: str) -> str:
     return command
 
 
+def _check_text(text: str) -> str:
+    found = _PLACEHOLDER.search(text)
+    if found is not None:
+        raise ValueError(f"expected a text that is said as it stands; {found[0]} is filled in in a command only")
+    return text
+
+
 #: A command with placeholders; it has been parsed once.
 CommandText = Annotated[str, AfterValidator(_check_command)]
+#: What is said as it stands.
+HintText = Annotated[str, Field(min_length=1), AfterValidator(_check_text)]
 
 
 class HintTexts(Settings):
     """What to say in each language; one that is missing is said in the other. A text alone is for all of them."""
 
-    zh: str | None = Field(default=None, min_length=1, description="In Chinese.")
-    en: str | None = Field(default=None, min_length=1, description="In English.")
+    zh: HintText | None = Field(default=None, description="In Chinese.")
+    en: HintText | None = Field(default=None, description="In English.")
 
     @model_validator(mode="after")
     def _check_any(self) -> Self:

@@ -65,7 +65,10 @@ def test_a_match_and_a_command_are_those_of_routes_and_of_built_in_hints(file: P
             + ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
             + ", and {{ is a brace",
         ),
-        ('{match: {}, command: "kubectl get \'x"}', "hints[0].command: No closing quotation"),
+        (
+            '{match: {}, command: "kubectl get \'x"}',
+            "hints[0].command: expected words as for a shell, found a quote that is not closed",
+        ),
         (
             "{match: {}, command: ''}",
             "hints[0].command: expected a program to run, at the start and behind each |",
@@ -74,6 +77,12 @@ def test_a_match_and_a_command_are_those_of_routes_and_of_built_in_hints(file: P
 )
 def test_what_is_wrong_is_told_with_its_line_and_key(file: Path, hint: str, problem: str) -> None:
     assert f"6: {problem}" in problems(file, written(f"  - {hint}\n"))
+
+
+def test_a_text_that_names_what_only_a_command_can_is_refused_once(file: Path) -> None:
+    said = "expected a text that is said as it stands; {name} is filled in in a command only"
+    assert problems(file, written("  - {match: {}, text: 'see {name}'}\n")) == [f"6: hints[0].text.en: {said}"]
+    assert load(file, written("  - {match: {}, text: 'set {\"a\": 1}'}\n")).hints[0].text is not None
 
 
 def test_receivers_tell_the_hints_of_the_file(file: Path) -> None:

@@ -43,7 +43,7 @@ class CommandTemplate:
     def __init__(self, source: str) -> None:
         if one_line(source) != source:
             raise ValueError("expected one line without control characters")
-        words = shlex.split(source)
+        words = _words(source)
         self._placeholders = {name for word in words for name in _placeholders(word)}
         self._groups = tuple(_grouped(words))
         self._needs_plain = not _SHELLS.isdisjoint(words)
@@ -73,18 +73,39 @@ class CommandTemplate:
         return not self._needs_plain or _PLAIN.fullmatch(value) is not None
 
 
+def _words(source: str) -> list[str]:
+    """Return the words that a shell would split a template into.
+
+    Raises:
+        ValueError: it would wait for more.
+    """
+    try:
+        return shlex.split(source)
+    except ValueError as error:
+        what = "backslash with nothing behind it" if "escaped" in str(error) else "quote that is not closed"
+        raise ValueError(f"expected words as for a shell, found a {what}") from error
+
+
 def _placeholders(word: str) -> Iterator[str]:
     """Yield what a word of a template names.
 
     Raises:
         ValueError: there is no such name, or a brace stands alone.
     """
-    for _, name, form, conversion in Formatter().parse(word):
+    known = ", ".join(f"{{{known}}}" for known in PLACEHOLDERS)
+    try:
+        parts = list(Formatter().parse(word))
+    except ValueError as error:
+        raise ValueError(
+            f"expected {{{{ and }}}} for braces, and of placeholders {known}; found a brace alone in {word!r}"
+        ) from error
+    for _, name, form, conversion in parts:
         if name is None:
             continue
-        if name not in PLACEHOLDERS or form or conversion:
-            known = ", ".join(f"{{{known}}}" for known in PLACEHOLDERS)
+        if name not in PLACEHOLDERS:
             raise ValueError(f"{{{name}}} is no placeholder; there are {known}, and {{{{ is a brace")
+        if form or conversion:
+            raise ValueError(f"{word!r}: expected {{{name}}} as it is, without ! or : in it")
         yield name
 
 
