@@ -106,7 +106,7 @@ def duration_of(text: str, option: str) -> timedelta:
         message = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise click.BadParameter(message, param_hint=option) from error
     if not timedelta() < length < _YEARS:
-        raise click.BadParameter(f"expected up to some years, found {text}", param_hint=option)
+        raise click.BadParameter(f"expected more than 0s and less than ten years, found {text}", param_hint=option)
     return length
 
 

@@ -35,6 +35,24 @@ def _one_of(known: tuple[str, ...]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _never_empty(pattern: Pattern) -> Pattern:
+    """Refuse what would match nothing: a field that no event lacks is never empty."""
+    if "" in (pattern if isinstance(pattern, list) else [pattern]):
+        raise ValueError("expected a pattern, found an empty one; this is empty in no event")
+    return pattern
+
+
+def _never_without(pattern: Pattern) -> Pattern:
+    """Refuse the same of the namespace, with what stands in its place."""
+    if "" in (pattern if isinstance(pattern, list) else [pattern]):
+        raise ValueError(f"expected a pattern; objects without a namespace are in {topics.CLUSTER_SCOPE}")
+    return pattern
+
+
+#: A pattern of what no event lacks.
+_Given = Annotated[PatternField, AfterValidator(_never_empty)]
+
+
 class MatchSettings(Settings):
     """Fields of an event, all of which have to match: text is an anchored regular expression, a list exact values.
 
@@ -42,12 +60,14 @@ class MatchSettings(Settings):
     it is in topics.
     """
 
-    cluster: PatternField | None = Field(default=None, description="Name of the cluster.")
-    namespace: PatternField | None = Field(default=None, description="Namespace of the involved object.")
+    cluster: _Given | None = Field(default=None, description="Name of the cluster.")
+    namespace: Annotated[PatternField, AfterValidator(_never_without)] | None = Field(
+        default=None, description="Namespace of the involved object."
+    )
     type: Annotated[PatternField, _one_of(_TYPES)] | None = Field(default=None, description="Normal or Warning.")
-    reason: PatternField | None = Field(default=None, description="Such as BackOff.")
-    kind: PatternField | None = Field(default=None, description="Kind of the involved object, such as Pod.")
-    name: PatternField | None = Field(default=None, description="Name of the involved object.")
+    reason: _Given | None = Field(default=None, description="Such as BackOff.")
+    kind: _Given | None = Field(default=None, description="Kind of the involved object, such as Pod.")
+    name: _Given | None = Field(default=None, description="Name of the involved object.")
     component: PatternField | None = Field(default=None, description="Who reported it, such as kubelet.")
     node: PatternField | None = Field(default=None, description="Node that it is about or was reported from.")
     message: PatternField | None = Field(default=None, description="The whole message.")

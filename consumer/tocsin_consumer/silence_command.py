@@ -84,6 +84,7 @@ def add(
     """
     settings, now = load(config), utc_now()
     match = _match(matches, everything=everything)
+    author, comment = _said(author, "--author", "whom to ask about it"), _said(comment, "--comment", "why")
     starts_at = max(now, _time(start, "--start", settings.time_zone)) if start else now
     ends_at = _end(until, length, starts_at, now=now, time_zone=settings.time_zone)
     with open_store(settings) as store:
@@ -183,11 +184,19 @@ def _match(texts: Sequence[str], *, everything: bool) -> MatchSettings:
     return match
 
 
+def _said(text: str, option: str, what: str) -> str:
+    if not text.strip():
+        raise click.BadParameter(f"expected {what}, found nothing", param_hint=option)
+    return text.strip()
+
+
 def _end(
     until: str | None, length: str | None, starts_at: datetime, *, now: datetime, time_zone: ZoneInfo
 ) -> datetime:
-    if (until is None) == (length is None):
+    if until is None and length is None:
         raise click.UsageError("say when it ends: with --for or with --until")
+    if until is not None and length is not None:
+        raise click.UsageError("--for and --until both say when it ends; leave one out")
     if until is None:
         return starts_at + duration_of(str(length), "--for")
     ends_at = _time(until, "--until", time_zone)

@@ -20,6 +20,8 @@ from tocsin_schemas.matching import compile_pattern
 _TIME: Final = re.compile(
     r"(?P<wall>\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?)(?P<offset>Z|[+-]\d\d:?\d\d)?( +(?P<zone>\S.*))?", re.ASCII
 )
+#: What looks like another field behind a comma, as Alertmanager writes several.
+_ANOTHER: Final = re.compile(rf",\s*({'|'.join(MatchSettings.model_fields)})=")
 #: Times beyond are slips of the finger; zones have no room for the last ones that a date can hold.
 _YEARS: Final = range(1970, 9000)
 #: What only a pattern matches that matches all.
@@ -54,6 +56,8 @@ def _field_and_pattern(text: str) -> tuple[str, str]:
     if field.endswith("!"):
         field, pattern = field[:-1], pattern.removeprefix("~")
         raise ValueError(f"{field}: there is no !=; write {field}=(?!{pattern}$).*")
+    if _ANOTHER.search(pattern):
+        raise ValueError(f"expected one field in each --match, found {text!r}; say --match again for the next")
     if pattern.startswith("~"):
         raise ValueError(f"every pattern is a regular expression; write {field}={pattern[1:]}")
     return field, pattern

@@ -128,14 +128,34 @@ def test_a_start_that_is_past_is_now(config: Path) -> None:
         ),
         (["--match", "kind=Pod"], "say when it ends: with --for or with --until"),
         (
-            ["--match", "kind=Pod", "--for", "2h", "--until", "2100-01-01T00:00"],
-            "say when it ends: with --for or with --until",
+            ["--match", "kind=Pod", "--for", "1h", "--until", "2100-01-01T00:00"],
+            "--for and --until both say when it ends; leave one out",
+        ),
+        (["--match", "kind=Pod", "--for", "0s"], "--for: expected more than 0s and less than ten years, found 0s"),
+        (["--match", "kind=Pod", "--for", "1h", "--comment", " "], "--comment: expected why, found nothing"),
+        (
+            ["--match", "kind=Pod", "--for", "1h", "--author", ""],
+            "--author: expected whom to ask about it, found nothing",
+        ),
+        (
+            ["--match", "namespace=", "--for", "1h"],
+            "--match: namespace: expected a pattern; objects without a namespace are in _cluster",
+        ),
+        (
+            ["--match", "kind=", "--for", "1h"],
+            "--match: kind: expected a pattern, found an empty one; this is empty in no event",
+        ),
+        (
+            ["--match", "namespace=shop,kind=Pod", "--for", "1h"],
+            (
+                "--match: expected one field in each --match, found 'namespace=shop,kind=Pod'; "
+                "say --match again for the next"
+            ),
         ),
         (
             ["--match", "kind=Pod", "--for", "2 hours"],
             "--for: expected a duration such as 30s, 5m, 4h or 7d, found '2 hours'",
         ),
-        (["--match", "kind=Pod", "--for", "0s"], "--for: expected up to some years, found 0s"),
         (
             ["--match", "kind=Pod", "--start", "2100-01-02T00:00", "--until", "2100-01-01T00:00"],
             "--until: 2100-01-01 00:00 UTC+8 is not after its start, 2100-01-02 00:00 UTC+8",
