@@ -87,7 +87,7 @@ def summary(settings: ConsumerSettings) -> Iterator[str]:
 
 
 def _notes(settings: ConsumerSettings, nodes: Iterable[Route]) -> Iterator[str]:
-    """Yield what does nothing: receivers that no route names, and routes that are never asked."""
+    """Yield what does nothing: receivers that no route names, routes that are never asked, repeats too soon."""
     told = {name for node in nodes for name in node.receivers}
     for receiver in settings.receivers:
         if receiver.name not in told:
@@ -95,6 +95,8 @@ def _notes(settings: ConsumerSettings, nodes: Iterable[Route]) -> Iterator[str]:
     for node in nodes:
         for shadowed, by in node.shadowed():
             yield f"{shadowed.name} is never asked: {by.name} before it takes every event"
+        if overhasty := node.overhasty():
+            yield f"{node.name}: {overhasty[1]}"
 
 
 def _place_problems(settings: ConsumerSettings) -> Iterator[tuple[Location, str]]:

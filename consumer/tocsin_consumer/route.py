@@ -9,6 +9,7 @@ from tocsin_consumer.dispatch import Timing
 from tocsin_consumer.match import MatchSettings, Texts, match_of, match_texts
 from tocsin_consumer.settings import GROUP_BY, RouteSettings
 from tocsin_schemas.event import EventPayload
+from tocsin_schemas.fields import duration_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,18 @@ class Route:
                 yield child, taker
             elif child.match == MatchSettings() and not child.goes_on:
                 taker = child
+
+    def overhasty(self) -> tuple[str, str] | None:
+        """Return which option of the node asks for repeats that never come so soon, and what is wrong with it.
+
+        A node that says neither has both from above, where that is told.
+        """
+        said = [name for name in ("repeat_interval", "group_interval") if getattr(self.settings, name) is not None]
+        repeat, group = self.timing.repeat_interval, self.timing.group_interval
+        if not said or repeat >= group:
+            return None
+        shown = f"repeat_interval {duration_text(repeat)} is shorter than group_interval {duration_text(group)}"
+        return said[0], f"{shown}, and nothing is told again any sooner than that"
 
     def walk(self, texts: Texts) -> Iterator[Visit]:
         """Yield this node, whose match holds, and every node below it that is asked, each before its own."""

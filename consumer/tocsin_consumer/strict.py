@@ -83,6 +83,9 @@ def _visit(place: _Place, found: Reach) -> None:
     found.locations[node.name] = location
     found.findings.extend(_wild(node.match, (*location, "match"), "it takes everything; leave match out"))
     found.findings.extend(_drop_findings(node, location, passed))
+    if overhasty := node.overhasty():
+        option, text = overhasty
+        found.findings.append(Finding((*location, option), text))
     drops = [*above, *((f"{node.name}.drop[{index}]", drop) for index, drop in enumerate(node.settings.drop))]
     if not any(covers(drop, passed) for _, drop in drops) and not any(
         covers(child.match, passed) for child in node.children

@@ -51,6 +51,15 @@ def test_without_strict_it_is_no_failure(tmp_path: Path) -> None:
     assert (result.exit_code, result.stdout.splitlines()[-1]) == (0, f"{config} is fine")
 
 
+def test_a_repeat_that_never_comes_so_soon_is_noted_and_fails_if_strict(tmp_path: Path) -> None:
+    config = write(tmp_path, "route: {receivers: [ops, spare], repeat_interval: 1m}\n")
+    said = "repeat_interval 1m is shorter than group_interval 5m, and nothing is told again any sooner than that"
+    result = call(config)
+    assert (result.exit_code, f"note        route: {said}" in result.stdout.splitlines()) == (0, True)
+    strict = call(config, "--strict")
+    assert (strict.exit_code, strict.stderr) == (1, f"{config}:6: route.repeat_interval: {said}\n")
+
+
 def test_where_all_is_of_use_it_is_fine(tmp_path: Path) -> None:
     config = write(tmp_path, GOOD)
     result = call(config, "--strict")

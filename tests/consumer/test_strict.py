@@ -39,6 +39,18 @@ def of_recording(*events: dict[str, Any], using: ConsumerSettings) -> list[tuple
     return [(".".join(map(str, one.location)), one.text) for one in recorded_findings(using, recorded)]
 
 
+def test_repeats_that_never_come_so_soon_are_told_once_where_they_are_asked_for() -> None:
+    hasty = "repeat_interval 1m is shorter than group_interval 5m, and nothing is told again any sooner than that"
+    inheriting = {"match": {"kind": "Pod"}}
+    assert found(inheriting, route={"repeat_interval": "1m"}) == [("route.repeat_interval", hasty)]
+    patient = {"match": {"kind": "Pod"}, "group_interval": "1m"}
+    assert found(patient, route={"repeat_interval": "1m"}) == [("route.repeat_interval", hasty)]
+    slow = {"match": {"kind": "Pod"}, "group_interval": "5h"}
+    [(place, said)] = found(slow)
+    assert (place, "4h is shorter than group_interval 5h" in said) == ("route.routes.0.group_interval", True)
+    assert found(route={"repeat_interval": "5m"}) == []
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
