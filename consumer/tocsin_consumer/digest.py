@@ -6,13 +6,12 @@ from typing import Final
 
 from tocsin_consumer.inert import one_line, shortened
 from tocsin_consumer.labels import Language
-from tocsin_consumer.notice import Facts, Notice, Reason
+from tocsin_consumer.notice import FLEET_NAME, Facts, Notice, Reason
 from tocsin_consumer.wording import event_of, label
 from tocsin_schemas.event import EventPayload
 
-#: The scope of a storm of all clusters, and what they are called where the name of a cluster has to stand.
+#: The scope of a storm of all clusters.
 FLEET: Final = "*"
-FLEET_NAME: Final = "fleet"
 #: The scope of what was merged because a receiver was behind.
 BACKLOG: Final = "backlog"
 _NAME_LIMIT: Final = 80

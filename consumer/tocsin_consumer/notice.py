@@ -15,6 +15,8 @@ from tocsin_schemas.event import VERSION, Counter, EpochSeconds, EventPayload
 #: Kind of the involved object and reporting component of every notice.
 KIND: Final = "Cluster"
 COMPONENT: Final = "tocsin"
+#: What all clusters are called where the name of one has to stand.
+FLEET_NAME: Final = "fleet"
 
 
 class Reason(StrEnum):

@@ -8,8 +8,8 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from tocsin_consumer.clock import local_time
-from tocsin_consumer.labels import Language, duration, zone_name
-from tocsin_consumer.notice import Facts, Notice, Reason, as_event
+from tocsin_consumer.labels import LABELS, Language, duration, zone_name
+from tocsin_consumer.notice import DIGESTS, FLEET_NAME, KIND, Facts, Notice, Reason, as_event
 from tocsin_schemas.event import EventPayload
 
 _UTC: Final = ZoneInfo("UTC")
@@ -58,9 +58,9 @@ _LABELS: Final[dict[Language, dict[str, str]]] = {
         "going_on": "仍在持续",
         "problems": "问题",
         "occurrences": "发生次数",
-        "reasons": "主要原因",
-        "clusters": "主要集群",
-        "objects": "主要对象",
+        "reasons": "主要原因（× 事件组数）",
+        "clusters": "主要集群（× 事件组数）",
+        "objects": "主要对象（× 事件组数）",
         "others": "另有 {} 个",
     },
     "en": {
@@ -81,9 +81,9 @@ _LABELS: Final[dict[Language, dict[str, str]]] = {
         "going_on": "Still going on",
         "problems": "Problems",
         "occurrences": "Occurrences",
-        "reasons": "Top reasons",
-        "clusters": "Top clusters",
-        "objects": "Top objects",
+        "reasons": "Top reasons (× incidents)",
+        "clusters": "Top clusters (× incidents)",
+        "objects": "Top objects (× incidents)",
         "others": "{} more",
     },
 }
@@ -236,6 +236,16 @@ def words(reason: Reason, facts: Facts, time_zone: ZoneInfo, *, language: Langua
 def label(name: str, language: Language) -> str:
     """Return what a figure is called."""
     return _LABELS[language][name]
+
+
+def cluster_name(cluster: str, reason: str, language: Language) -> str:
+    """Return what the cluster of a message is called; that of a digest of many is all of them."""
+    return LABELS[language]["fleet"] if cluster == FLEET_NAME and reason in DIGESTS else cluster
+
+
+def kind_name(kind: str, reason: str, language: Language) -> str:
+    """Return what a kind of object is called: that of notices is ours, and all others are names of Kubernetes'."""
+    return LABELS[language]["cluster"] if kind == KIND and reason in set(Reason) else kind
 
 
 def event_of(notice: Notice, *, uid: str) -> EventPayload:

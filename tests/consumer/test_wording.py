@@ -1,3 +1,4 @@
+import json
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -8,11 +9,33 @@ from tocsin_consumer.digest import Digest
 from tocsin_consumer.labels import LABELS, Language
 from tocsin_consumer.notice import Facts, Reason, facts_of
 from tocsin_consumer.notification import Notification
+from tocsin_consumer.receivers.feishu_card import card_of
+from tocsin_consumer.receivers.feishu_text import DEFAULT_TEXT
+from tocsin_consumer.receivers.stdout import describe
+from tocsin_consumer.render import Template
 from tocsin_consumer.samples import samples
 from tocsin_consumer.view import View
-from tocsin_consumer.wording import words
+from tocsin_consumer.wording import cluster_name, kind_name, words
 
 NOTICES = [name for name in samples() if view(name).rows]
+
+
+@pytest.mark.parametrize(("language", "said"), [("zh", "全部集群"), ("en", "all clusters")])
+@pytest.mark.parametrize("name", ["storm", "storm-over", "merged"])
+def test_a_digest_of_many_clusters_is_of_all_of_them_in_every_text(
+    name: str, language: Language, said: str
+) -> None:
+    shown = view(name, language=language)
+    assert said in describe(shown, coloured=False)
+    assert f"[{said}]" in json.dumps(card_of(shown), ensure_ascii=False)
+    assert Template(DEFAULT_TEXT).render(shown).startswith(f"[{said}]")
+
+
+def test_only_a_digest_is_of_all_clusters_and_only_a_notice_of_our_kind() -> None:
+    assert cluster_name("fleet", "ClusterOffline", "zh") == "fleet"
+    assert cluster_name("edge-1", "EventStorm", "zh") == "edge-1"
+    assert kind_name("Cluster", "ClusterOffline", "zh") == "集群"
+    assert kind_name("Cluster", "MachineHealthCheck", "zh") == "Cluster"
 
 
 @pytest.mark.parametrize(

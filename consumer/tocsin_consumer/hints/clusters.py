@@ -56,18 +56,20 @@ CLUSTERS: Final = (
         kind=KIND,
         zh="多半是一个根源：先看最早、最多的原因，以及是否断电、断网或刚发布。",
         en="Mostly there is one cause: look at the top reasons first, and for an outage or a rollout.",
-        command="tocsin-consumer tail",
+        command="tocsin-consumer incidents list",
     ),
     Entry(
         reasons=(Reason.CALM,),
         kind=KIND,
         zh="仍在持续的会照常逐条通知。若常被噪声触发，在路由中丢弃，或在采集端排除。",
         en="What goes on is told by itself again. If noise brings this about, drop it in a route or at the edge.",
+        command="tocsin-consumer incidents list",
     ),
     Entry(
         reasons=(Reason.BACKLOG,),
         kind=KIND,
         zh="通知多于接收方的限额，或它刚恢复。用 group_by、drop 减少通知，或分给多个接收方。",
         en="More was to be told than the receiver takes, or it was down. Group more, drop noise, or use several.",
+        command="tocsin-consumer incidents list",
     ),
 )

@@ -28,6 +28,7 @@ from tocsin_consumer.receivers.feishu import (
 )
 from tocsin_consumer.receivers.http import Answer, Webhook
 from tocsin_consumer.samples import samples
+from tocsin_consumer.wording import cluster_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,7 +118,8 @@ def test_every_sample_is_taken_and_pings_nobody(fake: FeishuFake, name: str) -> 
     assert message.msg_type == "interactive"
     assert message.mentions == ()
     assert message.title == view(name, language="zh").title
-    assert message.tags[0].startswith(samples()[name].event.cluster)
+    said = samples()[name].event
+    assert message.tags[0].startswith(cluster_name(said.cluster, said.reason, "zh"))
 
 
 def test_a_legacy_deployment_is_understood(fake: FeishuFake) -> None:
