@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from tocsin_consumer.inert import one_line, shortened
-from tocsin_consumer.labels import Language
+from tocsin_consumer.labels import LABELS, Language
 from tocsin_consumer.notice import FLEET_NAME, Facts, Notice, Reason
 from tocsin_consumer.wording import event_of, label
 from tocsin_schemas.event import EventPayload
@@ -90,7 +90,10 @@ def rows(digest: Digest, language: Language) -> tuple[tuple[str, str], ...]:
 
 def paragraph(digest: Digest, language: Language) -> str:
     """Return the same as lines of text."""
-    return "\n".join(f"{name}: {value.replace(chr(10), ', ')}" for name, value in rows(digest, language))
+    return "\n".join(
+        f"{name}{LABELS[language]['colon']}{value.replace(chr(10), ', ')}"
+        for name, value in rows(digest, language)
+    )
 
 
 def _shown(top: Top, language: Language) -> list[str]:

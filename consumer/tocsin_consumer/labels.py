@@ -31,6 +31,7 @@ LABELS: Final[dict[Language, dict[str, str]]] = {
         "hint": "建议",
         "cluster": "集群",
         "fleet": "全部集群",
+        "colon": "：",  # noqa: RUF001 - the Chinese one
         "days": "{} 天",
         "hours": "{} 小时",
         "minutes": "{} 分钟",
@@ -60,6 +61,7 @@ LABELS: Final[dict[Language, dict[str, str]]] = {
         "hint": "Hint",
         "cluster": "Cluster",
         "fleet": "all clusters",
+        "colon": ": ",
         "days": "{} d",
         "hours": "{} h",
         "minutes": "{} min",

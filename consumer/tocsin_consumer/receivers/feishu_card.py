@@ -96,7 +96,7 @@ def _header(view: View, layout: Layout, title: str | None) -> dict[str, Any]:
 
 def _body(view: View, layout: Layout, title: str | None) -> list[dict[str, Any]]:
     heading = [text(view.title, text_size="heading"), small(layout.subtitle)] if title else []
-    hint = [small(f"{view.labels['hint']}: {view.hint}")] if view.hint else []
+    hint = [small(f"{view.labels['hint']}{view.labels['colon']}{view.hint}")] if view.hint else []
     command = [code(view.command)] if view.command else []
     return [*heading, *layout.body, *hint, *command]
 
@@ -109,7 +109,7 @@ def _summary(view: View) -> str:
             None, (f"[{cluster_name(view.cluster, view.reason, view.language)}]", label, view.title, view.times)
         )
     )
-    return shortened(": ".join(filter(None, (head, one_line(_gist(view))))), _SUMMARY_LIMIT)
+    return shortened(view.labels["colon"].join(filter(None, (head, one_line(_gist(view))))), _SUMMARY_LIMIT)
 
 
 def _gist(view: View) -> str:

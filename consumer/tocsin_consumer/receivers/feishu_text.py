@@ -35,7 +35,7 @@ DEFAULT_TEXT: Final = """\
 {% else %}{{ labels.at }} {{ last_at | time }}{% endif %}\
 {% if delay %} · {{ labels.delayed }} {{ delay | duration }}{% endif %}\
 {% if hint %}
-{{ labels.hint }}: {{ hint }}{% endif %}{% if command %}
+{{ labels.hint }}{{ labels.colon }}{{ hint }}{% endif %}{% if command %}
 {{ command }}{% endif %}"""
 
 

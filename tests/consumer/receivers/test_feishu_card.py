@@ -57,7 +57,7 @@ def test_the_body_says_since_when_and_what() -> None:
         "最近 (+1 小时 32 分钟)",
         "2026-11-24 03:18:52",
         view("back-off").message,
-        "建议: 容器启动后反复退出。看它退出前的最后输出，以及退出码（137 多为内存超限）。",  # noqa: RUF001
+        "建议：容器启动后反复退出。看它退出前的最后输出，以及退出码（137 多为内存超限）。",  # noqa: RUF001
         f"```bash\n{view('back-off').command}\n```",
     ]
 

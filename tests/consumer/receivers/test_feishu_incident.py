@@ -126,7 +126,7 @@ def test_a_long_group_is_cut_and_says_by_how_much(language: Language) -> None:
         line.label for line in shown.lines[:LINES_LISTED]
     ]
     remainder = shown.with_lines(LINES_LISTED).remainder
-    assert body[-2:] == [f"{shown.labels['hint']}: {shown.hint}", shown.command]
+    assert body[-2:] == [f"{shown.labels['hint']}{shown.labels['colon']}{shown.hint}", shown.command]
     assert body[-3] == remainder
     assert "50" in remainder
 
@@ -138,14 +138,14 @@ def test_a_quiet_incident_says_that_this_proves_nothing() -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("incident-recovered", "[edge-042] NodeNotReady · pi-3 已恢复: 历时 33 分钟 58 秒"),
+        ("incident-recovered", "[edge-042] NodeNotReady · pi-3 已恢复：历时 33 分钟 58 秒"),  # noqa: RUF001
         (
             "incident-repeat",
-            "[edge-042] 严重 NodeNotReady · pi-3: 自 11-23 23:18 起仍在持续，上次通知以来没有新情况。",  # noqa: RUF001
+            "[edge-042] 严重 NodeNotReady · pi-3：自 11-23 23:18 起仍在持续，上次通知以来没有新情况。",  # noqa: RUF001
         ),
         (
             "incident-cluster-back",
-            "[edge-042] 集群已恢复连接: 失联 2 小时 14 分钟后恢复。积压事件 37 条，丢失 0 条。",  # noqa: RUF001
+            "[edge-042] 集群已恢复连接：失联 2 小时 14 分钟后恢复。积压事件 37 条，丢失 0 条。",  # noqa: RUF001
         ),
     ],
 )
