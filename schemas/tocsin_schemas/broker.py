@@ -71,7 +71,11 @@ class BrokerSettings(Settings):
         default=None,
         min_length=1,
         max_length=128,
-        description="Our name at the broker; two clients with one name take the session from each other.",
+        description=(
+            "Our name at the broker, to which the session belongs: another name is a new one, and two clients "
+            "with one name take it from each other. By default it is made of the cluster, or a consumer's "
+            "username."
+        ),
     )
     keepalive: Duration = Field(
         default=timedelta(seconds=240),

@@ -14,6 +14,7 @@ from tests.docs.test_promises import table
 from tocsin_consumer import recovery
 from tocsin_consumer.dispatch import Timing
 from tocsin_consumer.notice import COMPONENT, KIND
+from tocsin_consumer.owner import owner_of
 from tocsin_consumer.recovery import ended_by
 from tocsin_consumer.route import Route
 from tocsin_consumer.settings import GROUP_BY, ConsumerSettings
@@ -28,6 +29,16 @@ def test_what_is_told_to_be_the_default_of_grouping_is(tmp_path: Path) -> None:
     assert (top.timing, top.group_by) == (Timing(), GROUP_BY)
     assert critical.group_by == ("cluster",)
     assert settings.single == ("dump", "ticket-system")
+
+
+def test_owners_are_recognised_as_the_table_says() -> None:
+    named = [row for row in table("incidents.md", "a Pod called") if code_in(row["a Pod called"])]
+    assert len(named) == 5
+    for row in named:
+        name, *node = code_in(row["a Pod called"])
+        kind, _, owner = row["is of the kind"].replace("*", "").replace("`", "").partition(" ")
+        found = owner_of("Pod", name, *node)
+        assert (found.kind, found.name) == (kind, owner)
 
 
 def test_the_time_line_is_what_happens() -> None:
