@@ -67,10 +67,10 @@ def _subject(letter: DeadLetter, incident: Incident | None) -> str:
 
 
 def _digest(storm: str) -> str:
-    """Return what a digest is of, and since when, by the id of its storm (records.Storm)."""
-    *_, scope, since = storm.rsplit("/", 2)
+    """Return what a digest is of, by the id of its storm (records.Storm)."""
+    scope = storm.split("/")[-2]
     names = {FLEET: "a storm of all clusters", BACKLOG: "what was merged"}
-    return f"the digest of {names.get(scope, f'a storm of {scope}')}, {since}"
+    return f"the digest of {names.get(scope, f'a storm of {scope}')}"
 
 
 def _event(payload: bytes) -> str:

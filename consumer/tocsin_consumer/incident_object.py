@@ -63,6 +63,7 @@ def _receiver_object(account: Account, receiver: str) -> dict[str, Any]:
         "at": _iso(found.at),
         "reason": found.reason,
         "told_at": _iso(found.delivered_at),
+        "perhaps_told_at": _iso(found.perhaps_at),
         "pending": receiver in account.pending,
     }
 

@@ -140,6 +140,8 @@ def _telling(account: Account, problem: Problem) -> str:
     """Return whether a problem that nobody was told of may still be told."""
     if is_told(account, problem):
         return ""
+    if any(telling(account, receiver).may_tell_of(problem) for receiver in account.told):
+        return ", perhaps told in a digest"
     if not account.incident.receivers:
         return ", told to nobody"
     is_over = account.incident.closed_at is not None or (problem.muted_by and not problem.goes_on)
@@ -166,8 +168,16 @@ def _told_of_all(account: Account, time_zone: ZoneInfo) -> str:
 
 def _told(account: Account, receiver: str, time_zone: ZoneInfo) -> str:
     found = telling(account, receiver)
-    waits = "; one is pending" if receiver in account.pending else ""
-    return f"{_became(found, account.incident, time_zone)}{_before(found, time_zone)}{waits}"
+    return f"{_became(found, account.incident, time_zone)}{_before(found, time_zone)}{_pending(account, receiver)}"
+
+
+def _pending(account: Account, receiver: str) -> str:
+    """Return that a message is to go, and if it went wrong already, why."""
+    if receiver not in account.pending:
+        return ""
+    failed = [one for one in account.tries if one.receiver == receiver and one.state == "pending" and one.attempts]
+    tried = f", after {counted(failed[-1].attempts, 'try')}: {_cut(failed[-1].reason)}" if failed else ""
+    return f"; one is pending{tried}"
 
 
 def _became(found: Telling, incident: Incident, time_zone: ZoneInfo) -> str:
@@ -178,9 +188,10 @@ def _became(found: Telling, incident: Incident, time_zone: ZoneInfo) -> str:
         case Fate.DIGESTED:
             return f"told in a digest {at}{_unknown(incident, found.told)}"
         case Fate.GATHERED:
-            return "not told yet: waits in a digest"
+            is_known = found.delivered_at or found.perhaps_at
+            return f"{'' if is_known else 'not told yet: '}waits in a digest"
         case Fate.GIVEN_UP:
-            return f"not told: given up {at}: {shortened(one_line(found.reason or 'no reason'), _TEXT_LIMIT)}"
+            return f"not told: given up {at}: {_cut(found.reason)}"
         case Fate.WITHDRAWN:
             return f"not told: withdrawn {at}, as all of it was muted"
     return "not told"
@@ -188,9 +199,17 @@ def _became(found: Telling, incident: Incident, time_zone: ZoneInfo) -> str:
 
 def _before(found: Telling, time_zone: ZoneInfo) -> str:
     """Return when something else of it was told, if this was not."""
-    if found.delivered_at is None or found.fate in (Fate.TOLD, Fate.DIGESTED):
+    if found.fate in (Fate.TOLD, Fate.DIGESTED):
         return ""
-    return f"; told before, {time_text(found.delivered_at, time_zone)}"
+    if found.delivered_at is not None:
+        return f"; told before, {time_text(found.delivered_at, time_zone)}"
+    if found.perhaps_at is not None:
+        return f"; the digest of {time_text(found.perhaps_at, time_zone)} may have told of it before"
+    return ""
+
+
+def _cut(reason: str | None) -> str:
+    return shortened(one_line(reason or "no reason"), _TEXT_LIMIT)
 
 
 def _unknown(incident: Incident, told: Told | None) -> str:

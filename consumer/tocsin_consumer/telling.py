@@ -5,14 +5,14 @@ People want to know what arrived.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 from tocsin_consumer.dispatch import Told
 from tocsin_consumer.incident import Problem
-from tocsin_consumer.records import Account, Tried
+from tocsin_consumer.records import Account, Gathered, Tried
 
 #: States of deliveries after which nothing more becomes of them, whether they arrived or not.
 _ENDS: Final = ("delivered", "dead")
@@ -44,6 +44,8 @@ class Telling:
     reason: str | None = None
     #: When the last message about it arrived, in a digest or by itself.
     delivered_at: datetime | None = None
+    #: When a digest of its storms arrived in which it may have stood before, as it does in the next one.
+    perhaps_at: datetime | None = None
     #: How far the telling has come, as the engine goes on from there.
     told: Told | None = None
 
@@ -52,6 +54,10 @@ class Telling:
         if self.told is None or not self.told.tells_of(problem) or self.delivered_at is None:
             return False
         return self.fate in (Fate.TOLD, Fate.DIGESTED) or self.delivered_at >= problem.news_at
+
+    def may_tell_of(self, problem: Problem) -> bool:
+        """Tell whether a digest that the receiver got may have counted `problem`."""
+        return self.perhaps_at is not None and self.perhaps_at >= problem.news_at
 
 
 def telling(account: Account, receiver: str) -> Telling:
@@ -72,25 +78,35 @@ def _as_settled(last: Tried, own: Sequence[Tried], told: Told | None) -> Telling
     delivered_at = _delivered_at(own)
     if last.state == "delivered":
         return Telling(Fate.TOLD, last.settled_at, delivered_at=delivered_at, told=told)
-    return Telling(Fate.GIVEN_UP, last.settled_at, last.reason, delivered_at, told)
+    return Telling(Fate.GIVEN_UP, last.settled_at, last.reason, delivered_at, told=told)
 
 
 def _as_enrolled(account: Account, receiver: str, own: Sequence[Tried], told: Told) -> Telling:
     """Return what became of the first digest since it was part of a storm."""
     storms = [storm for storm in account.storms if storm.receiver == receiver]
-    digests = [one for storm in storms for one in storm.digests if not one.settled_at or one.settled_at >= told.at]
+    digests = [
+        one for storm in storms for one in storm.digests if one.state == "pending" or _settled(one) >= told.at
+    ]
     delivered = [_settled(one) for one in digests if one.state == "delivered"]
     if delivered:
         return Telling(Fate.DIGESTED, delivered[0], delivered_at=delivered[-1], told=told)
-    delivered_at = _delivered_at(own)
+    found = Telling(
+        Fate.GATHERED, delivered_at=_delivered_at(own), perhaps_at=_perhaps_at(account, storms), told=told
+    )
     if any(storm.is_due for storm in storms) or any(one.state == "pending" for one in digests):
-        return Telling(Fate.GATHERED, delivered_at=delivered_at, told=told)
+        return found
     dead = [one for one in digests if one.state == "dead"]
     if dead:
-        return Telling(Fate.GIVEN_UP, dead[-1].settled_at, dead[-1].reason, delivered_at, told)
+        return replace(found, fate=Fate.GIVEN_UP, at=dead[-1].settled_at, reason=dead[-1].reason)
     if storms:
-        return Telling(Fate.GIVEN_UP, told.at, "there was no such receiver any more", delivered_at, told)
+        return replace(found, fate=Fate.GIVEN_UP, at=told.at, reason="there was no such receiver any more")
     return Telling(Fate.TOLD, told.at, delivered_at=told.at, told=told)  # the digest is too old to be kept
+
+
+def _perhaps_at(account: Account, storms: Sequence[Gathered]) -> datetime | None:
+    """Return when the last digest arrived since it opened; when it became part of a storm is not kept."""
+    digests = [one for storm in storms for one in storm.digests if one.created_at >= account.incident.opened_at]
+    return _delivered_at(digests)
 
 
 def _delivered_at(tries: Sequence[Tried]) -> datetime | None:

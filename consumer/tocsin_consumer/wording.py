@@ -157,16 +157,16 @@ _SENTENCES: Final[dict[Language, dict[str, str]]] = {
             "nothing. What is held comes after that."
         ),
         "storm": (
-            "Since {storm_since}: {incidents} incidents with {problems} problems and {occurrences} occurrences, "
-            "{going_on} of which go on. Until it calms down, digests are told instead of each."
+            "Since {storm_since}. Incidents: {incidents}, still going on: {going_on}, problems: {problems}, "
+            "occurrences: {occurrences}. Until it calms down, digests are told instead of each."
         ),
         "calm": (
-            "It began at {storm_since}: {incidents} incidents with {problems} problems and {occurrences} "
-            "occurrences, {going_on} of which still go on. From now on each is told by itself again."
+            "It began at {storm_since}. Incidents: {incidents}, still going on: {going_on}, problems: {problems}, "
+            "occurrences: {occurrences}. From now on each is told by itself again."
         ),
         "merged": (
-            "More was to be told than could be sent: the older {incidents} incidents, {going_on} of which go on, "
-            "are told here together; the newest are told one by one."
+            "More was to be told than could be sent. Incidents that are told here together: {incidents}, still "
+            "going on: {going_on}; the newest are told one by one."
         ),
     },
 }

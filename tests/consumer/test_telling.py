@@ -131,6 +131,29 @@ def test_what_comes_after_a_digest_waits_for_the_next(stormy: Desk) -> None:
     assert [fate(stormy, id_).fate for id_ in (2, 3)] == [Fate.DIGESTED, Fate.GATHERED]
 
 
+def test_what_stands_in_another_digest_may_have_stood_in_one_before(stormy: Desk) -> None:
+    stormy.say(reason="A")
+    stormy.say(reason="B")
+    stormy.pass_(MINUTE)
+    stormy.reroute({"receivers": ["ops"], "repeat_interval": "5m"})
+    stormy.down.add("ops")
+    stormy.pass_(6 * MINUTE)
+    found = fate(stormy, 2)
+    assert (found.fate, found.tells_of(problem(stormy, 2))) == (Fate.GATHERED, False)
+    assert found.may_tell_of(problem(stormy, 2))
+    line = incident_line(account(stormy, 2), ZONE)
+    assert "ops waits in a digest; the digest of 2026-11-24 08:00 UTC may have told of it before" in line
+
+
+def test_what_is_tried_again_says_why(desk: Desk) -> None:
+    desk.down.add("ops")
+    desk.say()
+    desk.pass_(MINUTE)
+    [one] = desk.store.due("ops", desk.clock.now, limit=1)
+    desk.store.settle([Outcome(one, "pending", desk.clock.now, reason="HTTP 502", due_at=desk.clock.now + MINUTE)])
+    assert "ops not told; one is pending, after 1 try: HTTP 502" in incident_line(account(desk), ZONE)
+
+
 def test_what_stood_in_a_digest_that_was_given_up_is_given_up(stormy: Desk) -> None:
     stormy.say(reason="A")
     stormy.say(reason="B")
@@ -178,6 +201,7 @@ def test_programs_read_what_became_of_it(desk: Desk) -> None:
             "at": desk.clock.now.isoformat(),
             "reason": "HTTP 502",
             "told_at": None,
+            "perhaps_told_at": None,
             "pending": False,
         }
     ]
