@@ -70,8 +70,8 @@ def _detail_lines(account: Account, route: str | None, *, now: datetime, time_zo
 def what(incident: Incident) -> str:
     """Return what an incident is about: `edge-1: BackOff of Pod shop/api-0`, or `… of 12 objects in shop`."""
     problems = by_severity(incident)
-    clusters = _some([problem.key.cluster for problem in problems])
-    reasons = _some([problem.key.reason for problem in problems])
+    clusters = some([problem.key.cluster for problem in problems])
+    reasons = some([problem.key.reason for problem in problems])
     owners = list(dict.fromkeys(_owner(problem) for problem in problems))
     if len(owners) == 1:
         return f"{clusters}: {reasons} of {owners[0]}"
@@ -232,7 +232,7 @@ def _muted(incident: Incident) -> Iterator[str]:
     muting = [problem.muted_by for problem in incident.problems.values() if problem.goes_on and problem.muted_by]
     if muting:
         going_on = sum(problem.goes_on for problem in incident.problems.values())
-        yield f"{len(muting)} of {going_on} muted by {_some(muting)}"
+        yield f"{len(muting)} of {going_on} muted by {some(muting)}"
 
 
 def _tried(one: Tried, time_zone: ZoneInfo) -> str:
@@ -262,7 +262,8 @@ def _owner(problem: Problem) -> str:
     return f"{kind} {namespace + '/' if namespace else ''}{owner}"
 
 
-def _some(names: Collection[str]) -> str:
+def some(names: Collection[str]) -> str:
+    """Return the first of names, and how many more there are."""
     known = list(dict.fromkeys(names))
     more = len(known) - _NAME_LIMIT
     return ", ".join(known[:_NAME_LIMIT]) + (f" and {more} more" if more > 0 else "")

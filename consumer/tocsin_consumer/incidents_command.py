@@ -20,7 +20,7 @@ from tocsin_consumer.command import (
     open_store,
 )
 from tocsin_consumer.incident_object import detail_object, incident_object
-from tocsin_consumer.incident_text import detail_lines, incident_line
+from tocsin_consumer.incident_text import detail_lines, incident_line, some
 from tocsin_consumer.route import Route
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def show(config: Path, id_: int, *, as_json: bool) -> None:
 def _none(cluster: str | None, clusters: Sequence[str], *, closed: bool) -> str:
     """Say why nothing is listed; `clusters` are those that any incident is of."""
     if cluster is not None and cluster not in clusters:
-        known = f"those that are kept are of {', '.join(clusters)}" if clusters else "none is kept"
+        known = f"those that are kept are of {some(clusters)}" if clusters else "none is kept"
         return f"no incident is of a cluster {cluster}; {known}"
     return "there are none" if closed or not clusters else "there are none; --closed shows those that are closed"
 

@@ -143,6 +143,9 @@ def test_a_cluster_that_no_incident_is_of_is_told_with_those_that_there_are(conf
     said = "no incident is of a cluster nowhere; those that are kept are of edge-1\n"
     assert call(config, *nowhere).stderr == said
     desk.pass_(timedelta(hours=2), step=MINUTE)
+    for number in range(2, 7):
+        desk.say(cluster=f"edge-{number}")
+    assert call(config, *nowhere).stderr.endswith("are of edge-1, edge-2, edge-3 and 3 more\n")
     closed = call(config, "list", "--cluster", "edge-1")
     assert closed.stderr == "there are none; --closed shows those that are closed\n"
     assert call(config, "list", "--cluster", "Edge/1").exit_code == 2
