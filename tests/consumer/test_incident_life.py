@@ -141,7 +141,7 @@ def test_what_is_muted_is_not_among_the_occurrences_that_are_told(desk: Desk) ->
     assert (report.occurrences, report.since_told, report.muted) == (103, 100, 0)
 
 
-def test_a_clock_that_is_set_back_brings_no_repeat_forward_and_puts_none_off_for_longer_than_its_interval() -> None:
+def test_a_clock_that_is_set_back_brings_no_repeat_forward_and_puts_none_off_beyond_its_interval() -> None:
     desk = Desk({"repeat_interval": "1h"})
     desk.state("online")
     desk.say(**NODE_AWAY)
