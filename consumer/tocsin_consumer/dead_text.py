@@ -7,9 +7,8 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 
 from tocsin_consumer.dead_letter import DeadLetter
-from tocsin_consumer.digest import BACKLOG, FLEET
 from tocsin_consumer.incident import Incident
-from tocsin_consumer.incident_text import what
+from tocsin_consumer.incident_text import digest_of, what
 from tocsin_consumer.inert import inert, one_line, shortened
 from tocsin_consumer.labels import zone_name
 from tocsin_schemas.event import EventPayload
@@ -63,14 +62,7 @@ def _about(letter: DeadLetter, incident: Incident | None) -> str:
 def _subject(letter: DeadLetter, incident: Incident | None) -> str:
     if letter.incident is not None:
         return f"incident {letter.incident}" + (f", {what(incident)}" if incident else "")
-    return _digest(letter.storm) if letter.storm else _event(letter.payload or b"")
-
-
-def _digest(storm: str) -> str:
-    """Return what a digest is of, by the id of its storm (records.Storm)."""
-    scope = storm.split("/")[-2]
-    names = {FLEET: "a storm of all clusters", BACKLOG: "what was merged"}
-    return f"the digest of {names.get(scope, f'a storm of {scope}')}"
+    return f"the {digest_of(letter.storm)}" if letter.storm else _event(letter.payload or b"")
 
 
 def _event(payload: bytes) -> str:

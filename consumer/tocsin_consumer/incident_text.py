@@ -6,6 +6,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from tocsin_consumer.clock import local_time
+from tocsin_consumer.digest import BACKLOG, FLEET
 from tocsin_consumer.dispatch import Told
 from tocsin_consumer.incident import End, Incident, Problem, State
 from tocsin_consumer.inert import one_line, shortened
@@ -78,6 +79,13 @@ def what(incident: Incident) -> str:
     namespaces = {problem.key.namespace for problem in problems}
     where = f" in {max(namespaces)}" if len(namespaces) == 1 and any(namespaces) else ""
     return f"{clusters}: {reasons} of {counted(_objects(incident), 'object')}{where}"
+
+
+def digest_of(storm: str) -> str:
+    """Return what a digest is of, by the id of its storm (records.Storm)."""
+    scope = storm.split("/")[-2]
+    names = {FLEET: "a storm of all clusters", BACKLOG: "what was merged"}
+    return f"digest of {names.get(scope, f'a storm of {scope}')}"
 
 
 def worst(incident: Incident) -> Severity:
@@ -224,8 +232,9 @@ def _unknown(incident: Incident, told: Told | None) -> str:
 
 
 def receivers_of(account: Account) -> list[str]:
-    """Return whom it concerns, and who was told of it although it no longer does."""
-    return list(dict.fromkeys((*account.incident.receivers, *account.told, *sorted(account.pending))))
+    """Return whom it concerns, and who was told of it, or was to be, although it no longer does."""
+    tried = (one.receiver for one in account.tries)
+    return list(dict.fromkeys((*account.incident.receivers, *account.told, *tried)))
 
 
 def _muted(incident: Incident) -> Iterator[str]:
@@ -236,8 +245,9 @@ def _muted(incident: Incident) -> Iterator[str]:
 
 
 def _tried(one: Tried, time_zone: ZoneInfo) -> str:
-    reason = f": {shortened(one_line(one.reason), _TEXT_LIMIT)}" if one.reason else ""
-    why = one.cause or f"digest {one.storm}"
+    before = ", before that" if one.state == "delivered" else ""
+    reason = f"{before}: {_cut(one.reason)}" if one.reason else ""
+    why = one.cause or digest_of(one.storm or "")
     if one.state == "pending":
         became = f"pending, due {time_text(one.due_at, time_zone)}"
     else:

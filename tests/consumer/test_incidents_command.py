@@ -237,6 +237,7 @@ def test_the_history_tells_the_digest_that_an_incident_was_told_in(config: Path)
     desk.say(reason="B")
     desk.pass_(MINUTE)
     desk.store.close()
+    assert "ops (digest of a storm of edge-1): delivered 2026-11-24 16:00 UTC+8\n" in shown(config, 2)
     assert {one["storm"] is None for id_ in (1, 2) for one in shown_object(config, id_)["deliveries"]} == {
         True,
         False,

@@ -9,7 +9,7 @@ from tests.consumer.desk import Desk
 from tocsin_consumer.digest import BACKLOG
 from tocsin_consumer.incident import Problem
 from tocsin_consumer.incident_object import incident_object
-from tocsin_consumer.incident_text import incident_line
+from tocsin_consumer.incident_text import detail_lines, incident_line, receivers_of
 from tocsin_consumer.rate_limit import RateLimit
 from tocsin_consumer.records import Account, Outcome
 from tocsin_consumer.storm import StormRules
@@ -103,6 +103,9 @@ def test_what_waits_for_a_receiver_that_is_gone_is_given_up(desk: Desk) -> None:
     desk.pass_(MINUTE)
     desk.store.bury_all_but(["other"], "no receiver is called ops", now=desk.clock.now)
     assert (fate(desk).fate, fate(desk).reason) == (Fate.GIVEN_UP, "no receiver is called ops")
+    desk.reroute({"receivers": ["other"]})
+    desk.say()
+    assert receivers_of(account(desk)) == ["other", "ops"]
 
 
 def test_what_is_gathered_for_a_digest_is_told_once_that_is_delivered(stormy: Desk) -> None:
@@ -152,6 +155,10 @@ def test_what_is_tried_again_says_why(desk: Desk) -> None:
     [one] = desk.store.due("ops", desk.clock.now, limit=1)
     desk.store.settle([Outcome(one, "pending", desk.clock.now, reason="HTTP 502", due_at=desk.clock.now + MINUTE)])
     assert "ops not told; one is pending, after 1 try: HTTP 502" in incident_line(account(desk), ZONE)
+    desk.down.clear()
+    desk.pass_(2 * MINUTE)
+    lines = detail_lines(account(desk), route="route", now=desk.clock.now, time_zone=ZONE)
+    assert any("delivered 2026-11-24 08:02 UTC, 2 tries, before that: HTTP 502" in line for line in lines)
 
 
 def test_what_stood_in_a_digest_that_was_given_up_is_given_up(stormy: Desk) -> None:
