@@ -4,14 +4,17 @@ from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.consumer.desk import Desk
-from tocsin_consumer.digest import BACKLOG
-from tocsin_consumer.incident import Problem
+from tocsin_consumer.digest import BACKLOG, Digest
+from tocsin_consumer.incident import Problem, ProblemKey
 from tocsin_consumer.incident_object import incident_object
 from tocsin_consumer.incident_text import detail_lines, incident_line, receivers_of
 from tocsin_consumer.rate_limit import RateLimit
-from tocsin_consumer.records import Account, Outcome
+from tocsin_consumer.records import Account, Content, Outcome
+from tocsin_consumer.report import Report
 from tocsin_consumer.storm import StormRules
 from tocsin_consumer.telling import Fate, Telling, telling
 
@@ -213,3 +216,49 @@ def test_programs_read_what_became_of_it(desk: Desk) -> None:
         }
     ]
     assert found["lines"][0]["is_told"] is False
+
+
+class Witness(Desk):
+    """A desk that notes which problems stood in what arrived, in a digest as part of its storm."""
+
+    arrived: set[tuple[int, ProblemKey]]
+
+    def _note(self, receiver: str, content: Content) -> None:
+        super()._note(receiver, content)
+        if isinstance(content, Report):
+            keys = [
+                ProblemKey(one.cluster, one.namespace, one.kind, one.owner, one.reason) for one in content.lines
+            ]
+            self.arrived.update((content.incident, key) for key in keys)
+        elif isinstance(content, Digest):
+            for one in self.store.accounts():
+                if content.storm in [storm.storm for storm in one.storms]:
+                    self.arrived.update((one.incident.id, key) for key in one.incident.problems)
+
+
+@given(st.lists(st.sampled_from(["A", "B", "C", "pass", "wait", "down", "up", "dead"]), max_size=30))
+def test_what_is_said_to_be_told_arrived_and_what_arrived_is_not_said_to_be_untold(acts: list[str]) -> None:
+    desk = Witness({"repeat_interval": "6m"}, storm_rules=ONE_BY_ITSELF)
+    desk.arrived = set()
+    for act in acts:
+        match act:
+            case "pass" | "wait":
+                desk.pass_({"pass": timedelta(seconds=12), "wait": 6 * MINUTE}[act])
+            case "down":
+                desk.down.add("ops")
+            case "up":
+                desk.down.clear()
+            case "dead":
+                give_up(desk)
+            case reason:
+                desk.say(reason=reason, name=f"pod-{reason}")
+                desk.say(reason=reason, name=f"web-{len(desk.arrived)}")
+    for one in desk.store.accounts():
+        found = telling(one, "ops")
+        for key, held in one.incident.problems.items():
+            has_arrived = (one.incident.id, key) in desk.arrived
+            assert has_arrived or not found.tells_of(held)
+            assert not has_arrived or found.tells_of(held) or found.may_tell_of(held)
+        assert found.fate != Fate.NOT_TOLD or not any(
+            (one.incident.id, key) in desk.arrived for key in one.incident.problems
+        )
