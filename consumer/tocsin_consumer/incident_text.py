@@ -116,7 +116,8 @@ def _span(incident: Incident, time_zone: ZoneInfo) -> str:
     opened = time_text(incident.opened_at, time_zone)
     if incident.closed_at is not None:
         return f"opened {opened}, closed {time_text(incident.closed_at, time_zone)}"
-    heard = time_text(max(one.heard_at for one in incident.problems.values()), time_zone)
+    heard_at = max((one.heard_at for one in incident.problems.values()), default=incident.opened_at)
+    heard = time_text(heard_at, time_zone)
     match incident.state:
         case State.RECOVERED:
             return f"opened {opened}, recovered {heard}"
@@ -247,7 +248,7 @@ def _muted(incident: Incident) -> Iterator[str]:
 def _tried(one: Tried, time_zone: ZoneInfo) -> str:
     before = ", before that" if one.state == "delivered" else ""
     reason = f"{before}: {_cut(one.reason)}" if one.reason else ""
-    why = one.cause or digest_of(one.storm or "")
+    why = digest_of(one.storm) if one.storm else one.cause
     if one.state == "pending":
         became = f"pending, due {time_text(one.due_at, time_zone)}"
     else:
