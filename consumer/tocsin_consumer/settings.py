@@ -1,6 +1,6 @@
 """The consumer's configuration file."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,8 +17,8 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from tocsin_consumer.contradictions import located, problems_across, raise_any, repeated, together
 from tocsin_consumer.dispatch import Timing
 from tocsin_consumer.hint_settings import HintSettings
 from tocsin_consumer.inhibit import DEFAULT_RULES, InhibitSettings
@@ -37,7 +37,6 @@ from tocsin_schemas.configuration import (
     Document,
     Duration,
     Listen,
-    Location,
     Settings,
     TopicRoot,
 )
@@ -155,8 +154,8 @@ class PresenceSettings(Settings):
 
     @field_validator("clusters")
     @classmethod
-    def _check_repeated(cls, clusters: list[str]) -> list[str]:
-        _raise_any(((index,), text) for index, text in _repeated(clusters))
+    def _checkrepeated(cls, clusters: list[str]) -> list[str]:
+        raise_any(((index,), text) for index, text in repeated(clusters))
         return clusters
 
 
@@ -276,14 +275,14 @@ class ConsumerSettings(Settings):
         cls, named: list[InhibitSettings] | list[SilenceSettings]
     ) -> list[InhibitSettings] | list[SilenceSettings]:
         names = [one.name for one in named]
-        _raise_any(((index, "name"), text) for index, text in _repeated(names))
+        raise_any(((index, "name"), text) for index, text in repeated(names))
         return named
 
     @field_validator("broker")
     @classmethod
     def _check_client_id(cls, broker: BrokerSettings) -> BrokerSettings:
         if broker.client_id is None and broker.username is None:
-            raise _located([(("client_id",), "is required where there is no username to make it from")])
+            raise located([(("client_id",), "is required where there is no username to make it from")])
         return broker
 
     @field_validator("retention")
@@ -299,12 +298,12 @@ class ConsumerSettings(Settings):
     @classmethod
     def _check_across(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         """Tell what contradicts another part of the file even where a part is wrong by itself."""
-        problems = list(_problems_across(values))
+        problems = list(problems_across(values))
         try:
             settings = handler(values)
         except ValidationError as error:
-            raise _together(error, problems) from error
-        _raise_any(problems)
+            raise together(error, problems) from error
+        raise_any(problems)
         return settings
 
 
@@ -315,94 +314,3 @@ def load_settings(path: Path, environment: Mapping[str, str]) -> tuple[ConsumerS
         ConfigurationError: with everything that is wrong.
     """
     return configuration.load(ConsumerSettings, path, environment=environment)
-
-
-_Problem = tuple[Location, str]
-
-
-def _problems_across(values: Any) -> Iterator[_Problem]:
-    """Yield what is wrong between receivers and routes, as far as the values, which are unchecked, have any."""
-    if not isinstance(values, dict):
-        return
-    names = [_entry(receiver, "name") for receiver in _list(values.get("receivers"))]
-    are_names = bool(names) and all(isinstance(name, str) for name in names)
-    for index, text in _repeated(names) if are_names else ():
-        yield ("receivers", index, "name"), text
-    route = values.get("route")
-    if isinstance(route, dict):
-        yield from _top_problems(route)
-        yield from _receiver_problems(route, set(names) if are_names else None, ("route",))
-
-
-def _top_problems(route: dict[str, Any]) -> Iterator[_Problem]:
-    """The top of the tree takes every event: what would restrict it belongs further down."""
-    if route.get("receivers") is None:
-        yield (
-            ("route", "receivers"),
-            "is required at the top of the tree; an empty list drops what no route takes",
-        )
-    if route.get("match") is not None:
-        yield ("route", "match"), "the top of the tree takes every event; move it into routes"
-    if route.get("continue", False) is not False:
-        yield ("route", "continue"), "the top of the tree has no route behind it; remove the key"
-
-
-def _receiver_problems(route: Any, known: set[str] | None, place: Location) -> Iterator[_Problem]:
-    names = _list(_entry(route, "receivers"))
-    for index, text in _repeated(names):
-        yield (*place, "receivers", index), text
-    for index, name in enumerate(names):
-        if known is not None and isinstance(name, str) and name not in known:
-            yield (
-                (*place, "receivers", index),
-                f"no receiver is called {name!r}; there are {', '.join(sorted(known))}",
-            )
-    for index, child in enumerate(_list(_entry(route, "routes"))):
-        yield from _receiver_problems(child, known, (*place, "routes", index))
-
-
-def _entry(value: Any, key: str) -> Any:
-    return value.get(key) if isinstance(value, dict) else None
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _together(error: ValidationError, more: Iterable[_Problem]) -> ValidationError:
-    """Return `error` with further problems."""
-    known = [
-        InitErrorDetails(
-            type=PydanticCustomError(detail["type"], "{text}", {**detail.get("ctx", {}), "text": detail["msg"]}),
-            loc=detail["loc"],
-            input=detail["input"],
-        )
-        for detail in error.errors(include_url=False)
-    ]
-    return ValidationError.from_exception_data("settings", known + _details(more))
-
-
-def _repeated(names: Sequence[str | None]) -> Iterator[tuple[int, str]]:
-    for index, name in enumerate(names):
-        if name is not None and name in names[:index]:
-            yield index, f"{name!r} stands here for the second time"
-
-
-def _raise_any(problems: Iterable[_Problem]) -> None:
-    found = list(problems)
-    if found:
-        raise _located(found)
-
-
-def _located(problems: list[_Problem]) -> ValidationError:
-    """Return an error whose places pydantic puts below the field that is being checked."""
-    return ValidationError.from_exception_data("settings", _details(problems))
-
-
-def _details(problems: Iterable[_Problem]) -> list[InitErrorDetails]:
-    return [
-        InitErrorDetails(
-            type=PydanticCustomError("value_error", "{text}", {"text": text}), loc=location, input=None
-        )
-        for location, text in problems
-    ]
