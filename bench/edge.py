@@ -157,7 +157,10 @@ class Edge:
 
 def _compile() -> None:
     """Have the byte code of everything that a producer imports, as after an installation."""
-    program = "from tocsin_producer import cli, start; start.put_off(*start.PUT_OFF); import tocsin_producer.agent"
+    program = (
+        "from tocsin_producer import cli, start; start.put_off(start.PUT_OFF, start.READY); "
+        "import tocsin_producer.agent"
+    )
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
     subprocess.run([sys.executable, "-P", "-c", program], env=environment, check=True)
 
