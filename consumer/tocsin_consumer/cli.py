@@ -20,7 +20,6 @@ from tocsin_consumer.command import (
     chosen_receivers,
     complain,
     config_option,
-    configuration_errors,
     consumer_errors,
     give_up,
     load,
@@ -34,7 +33,9 @@ from tocsin_consumer.replay_command import replay
 from tocsin_consumer.route_command import route_
 from tocsin_consumer.samples import samples
 from tocsin_consumer.settings import ConsumerSettings
+from tocsin_consumer.signals import event_of
 from tocsin_consumer.silence_command import silence
+from tocsin_consumer.start import become_consumer
 from tocsin_consumer.tail import Tail, follow, show_json, show_text
 from tocsin_schemas import __version__, logs, topics
 from tocsin_schemas.broker import BrokerSettings
@@ -78,16 +79,7 @@ main.add_command(silence)
 @config_option
 def run(config: Path) -> None:
     """Receive, route and deliver until told to stop; SIGHUP, or a change of the file, loads it anew."""
-    from tocsin_consumer.config_file import ConfigFile  # noqa: PLC0415 - for this command only
-    from tocsin_consumer.run import run as run_consumer  # noqa: PLC0415 - so is the database
-
-    stop, reload = _event_of(signal.SIGTERM, signal.SIGINT), _event_of(signal.SIGHUP)
-    file = ConfigFile(config, os.environ)
-    with configuration_errors():
-        loaded = file.load()
-    logs.configure(loaded.settings.log.level, loaded.settings.log.format)
-    with consumer_errors():
-        sys.exit(run_consumer(file, loaded, stop=stop, reload=reload))
+    become_consumer(config)
 
 
 @main.command()
@@ -176,7 +168,7 @@ def tail(config: Path, cluster: str, *, as_json: bool, url: str | None, **there:
         broker = _broker(url, there)
         show = show_text(ZoneInfo("UTC"), "en")
     logs.configure("info", "text")
-    stop = _event_of(signal.SIGTERM, signal.SIGINT)
+    stop = event_of(signal.SIGTERM, signal.SIGINT)
     handler = Tail(root, cluster, show=show_json if as_json else show, echo=_echo(stop), complain=complain)
     follow(broker.connection(client_id=""), handler, stop)
 
@@ -210,14 +202,6 @@ def _write(path: Path, page: str) -> None:
         path.write_text(page, encoding="utf-8")
     except OSError as error:
         give_up(f"{path} cannot be written: {error.strerror}", FAILED)
-
-
-def _event_of(*numbers: int) -> threading.Event:
-    """Return an event that these signals set."""
-    event = threading.Event()
-    for number in numbers:
-        signal.signal(number, lambda *_: event.set())
-    return event
 
 
 def _echo(stop: threading.Event) -> Callable[[str], None]:

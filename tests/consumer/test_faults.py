@@ -28,8 +28,9 @@ import os, signal
 from tocsin_consumer.{module} import {place}
 def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
 {method} = die
-from tocsin_consumer.cli import main
-main()
+from pathlib import Path
+from tocsin_consumer.service import main
+main(Path({config!r}))
 """
 
 
@@ -51,9 +52,9 @@ def process(site: Site, **changes: Any) -> Process:
 
 def killed_at(site: Site, module: str, place: str, method: str) -> Process:
     """Return the consumer that dies as soon as it reaches `method`."""
-    code = _KILLED.format(module=module, place=place, method=f"{place}.{method}")
-    arguments = ("-c", code, "run", "--config", str(site.write_settings()))
-    return Process("killed", *arguments, folder=site.folder)
+    config = str(site.write_settings())
+    code = _KILLED.format(module=module, place=place, method=f"{place}.{method}", config=config)
+    return Process("killed", "-c", code, folder=site.folder)
 
 
 def test_a_kill_before_the_commit_loses_nothing(site: Site) -> None:
