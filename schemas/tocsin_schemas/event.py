@@ -27,7 +27,8 @@ class Payload(BaseModel):
     there is absent; it is never null.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True, populate_by_name=True)
+    #: Texts are not cached: 16,384 of them would be kept, and most, such as a uid, never come again.
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True, populate_by_name=True, cache_strings="keys")
 
     v: Annotated[Literal[1], BeforeValidator(_refuse_other_types)] = Field(
         description="Major version of the wire; a reader refuses one that it does not know."
