@@ -34,8 +34,9 @@ _BUSY_SECONDS: Final = 5.0
 #: Errors of a statement's own, which would fail in the same way in any database.
 _ABOUT_A_ROW: Final = (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.ProgrammingError)
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-#: Values that one statement takes at most: what every SQLite can do (sqlite.org/limits.html).
-_VALUES_LIMIT: Final = 999
+#: Values that one statement takes at most. Every SQLite can do 999 (sqlite.org/limits.html), but prepared it takes
+#: a hundred bytes for each, and 128 statements stay prepared.
+_VALUES_LIMIT: Final = 256
 
 
 class Database:
