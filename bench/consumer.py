@@ -31,9 +31,8 @@ CPU_MS_PER_EVENT: Final = 0.25
 #: Resident while events come in, and beyond that for 10,000 clusters.
 MEMORY_MIB: Final = 60.0
 MANY_CLUSTERS_MIB: Final = 8.0
-#: And while incidents are open: for the objects that they name, and for 10,000 of them. A cluster that is dark is
-#: one, which inhibits others.
-OBJECTS_MIB: Final = 2.0
+#: And while incidents are open, for 10,000 of them and the objects that they name. A cluster that is dark is one,
+#: which inhibits others.
 MANY_INCIDENTS_MIB: Final = 30.0
 GROWTH_MIB: Final = 2.0
 IDLE_CPU_MS_PER_MINUTE: Final = 600.0
@@ -112,8 +111,7 @@ def present(folder: Path, clusters: int) -> Iterator[Row]:
 
 def _bound_mib(*, clusters: int = 0, incidents: int = 0) -> float:
     """Return how much may be resident with so many clusters and open incidents."""
-    more = MANY_CLUSTERS_MIB * clusters + MANY_INCIDENTS_MIB * incidents
-    return MEMORY_MIB + (OBJECTS_MIB if incidents else 0.0) + more / 10_000
+    return MEMORY_MIB + (MANY_CLUSTERS_MIB * clusters + MANY_INCIDENTS_MIB * incidents) / 10_000
 
 
 def _memory(receiving: Receiving, bound_mib: float = MEMORY_MIB) -> Row:
