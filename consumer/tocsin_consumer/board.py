@@ -11,7 +11,7 @@ from typing import Final
 
 from tocsin_consumer import incident as transitions
 from tocsin_consumer.dispatch import Timing, decide, known
-from tocsin_consumer.incident import Incident, Problem, State
+from tocsin_consumer.incident import Incident, Problem, ProblemKey, State
 from tocsin_consumer.match import Texts, match_texts
 from tocsin_consumer.mute import Mutes
 from tocsin_consumer.records import Group, IncidentChanges, Order, Record, Standing
@@ -91,8 +91,7 @@ class Board:
             receivers = tuple(dict.fromkeys(name for node in nodes for name in node.grouped))
         else:
             receivers = tuple(name for name in one.receivers if name in self._top.all_grouped())
-        is_changed = set(receivers) != set(one.receivers)
-        return replace(one, receivers=receivers, due_at=now) if is_changed else one
+        return replace(one, receivers=receivers, due_at=now)
 
     def take(
         self,
@@ -115,7 +114,19 @@ class Board:
             if node.grouped or self._mutes.is_source(texts):
                 before = self._incident_of(changes, node, texts, now)
                 after = transitions.heard(before, event, occurred, wait=node.route.timing.group_wait, now=now)
+                after = self._as_muted(before, after, transitions.key_of(event), now)
                 self._put(changes, before, after, now=now)
+
+    def _as_muted(self, before: Incident, after: Incident, key: ProblemKey, now: datetime) -> Incident:
+        """Return the incident after an event of the problem `key`, which may be muted."""
+        known, heard = before.problems.get(key), after.problems.get(key)
+        if heard is None or (reason := self._muted_by(after.id, heard, now)) is None:
+            return after
+        if known is None or not known.goes_on:
+            heard = replace(heard, begun=None, muted_by=reason)
+        elif self._muted_by(after.id, known, now) is None:
+            heard = replace(heard, packed=known.packed)
+        return replace(after, problems={**after.problems, key: heard})
 
     def forget(self, changes: IncidentChanges, cluster: str, *, now: datetime) -> None:
         """Let the problems of a cluster end of which nothing more will be heard: it is no longer there."""
@@ -167,7 +178,8 @@ class Board:
 
     def _incident_of(self, changes: IncidentChanges, node: Taken, texts: Texts, now: datetime) -> Incident:
         """Return the live incident that an event with these texts belongs to, or else a new one."""
-        group = node.route.key, tuple((name, texts.get(name) or "") for name in node.route.group_by)
+        key = node.route.key if node.grouped else f"{node.route.key}!"
+        group = key, tuple((name, texts.get(name) or "") for name in node.route.group_by)
         id_ = changes.opened.get(group, self._ids.get(group))
         known = None if id_ is None else self._latest(changes, id_)
         if known is None or known.closed_at is not None:

@@ -60,6 +60,15 @@ ORDER BY closed_at LIMIT :limit
 """
 
 
+#: By itself, or in a digest: who has not got that yet was told of nothing.
+_PENDING: Final = """
+SELECT incident, receiver FROM deliveries
+WHERE incident IN (SELECT value FROM json_each(:ids)) AND state = 'pending'
+UNION SELECT enrolled.incident, receiver FROM enrolled JOIN deliveries USING (storm)
+WHERE enrolled.incident IN (SELECT value FROM json_each(:ids)) AND state = 'pending'
+"""
+
+
 def live(connection: Connection) -> list[Incident]:
     """Return the incidents that are not closed."""
     return _incidents(connection, "closed_at IS NULL")
@@ -101,10 +110,7 @@ def recall(connection: Connection, ids: Collection[int]) -> Record:
     for incident, receiver, at, revision, occurrences in rows:
         told.setdefault(incident, {})[receiver] = Told(time_of(at), revision, occurrences)
     pending: dict[int, set[str]] = {}
-    rows = connection.execute(
-        f"SELECT incident, receiver FROM deliveries WHERE incident {_IN} AND state = 'pending'",  # noqa: S608 - as above
-        wanted,
-    )
+    rows = connection.execute(_PENDING, {"ids": wanted[0]})
     for incident, receiver in rows:
         pending.setdefault(incident, set()).add(receiver)
     return Record(told, pending)

@@ -87,7 +87,8 @@ class Storms:
             incident = changes.incidents[order.incident]
             places = [(order.receiver, scope) for scope in _scopes(incident)]
             storm = self._storm_for(changes, places, now)
-            changes.noted += [place for place in places if self._rules.limit(place)]
+            counts = places if storm is None or storm.scope == FLEET else [storm.place]
+            changes.noted += [place for place in counts if self._rules.limit(place)]
             if storm is None:
                 changes.orders.append(order)
             else:

@@ -27,7 +27,7 @@ WHERE NOT EXISTS (SELECT 1 FROM deliveries WHERE receiver = :receiver AND state 
 _PROBLEMS: Final = "FROM problems JOIN enrolled USING (incident) WHERE storm = :storm"
 _TOTALS: Final = f"""
 SELECT COUNT(DISTINCT incident), COUNT(DISTINCT CASE WHEN ended IS NULL THEN incident END),
-    COUNT(*), COALESCE(SUM(occurrences), 0)
+    COUNT(*), CAST(MIN(TOTAL(occurrences), 9007199254740992) AS INTEGER)
 {_PROBLEMS}
 """
 _WAITING: Final = """

@@ -332,14 +332,20 @@ class Outbox:
     def _take_oldest(
         self, connection: sqlite3.Connection, limit: int, *, may_go: Callable[[Message], bool]
     ) -> list[Message]:
-        """Take what has waited for longest, and note up to where all is under way."""
+        """Take what has waited for longest, and note up to where all is under way.
+
+        No condition passes one that has to wait for the acknowledgement of its older state.
+        """
         found: list[Message] = []
-        is_gapless = True
+        is_gapless = do_conditions_go = True
         for position, message in _rows(connection, self._taken_until):
             if len(found) == limit:
                 break
-            if message.uid not in self._under_way:
-                if not may_go(message):
+            is_condition = message.severity >= CONDITION_SEVERITY
+            if is_condition and message.uid in self._outdated:
+                is_gapless = do_conditions_go = False
+            elif message.uid not in self._under_way:
+                if not may_go(message) or (is_condition and not do_conditions_go):
                     is_gapless = False
                     continue
                 self._under_way[message.uid] = position

@@ -512,6 +512,18 @@ def test_a_condition_of_a_node_waits_behind_what_came_before_its_newest_state() 
     assert uids(outbox.take(10)) == [("ready", 1), ("a", 1), ("not-ready", 2)]
 
 
+def test_no_condition_passes_one_whose_older_state_is_under_way() -> None:
+    outbox = make()
+    outbox.put(condition("ready", 1))
+    (first,) = outbox.take(1)
+    outbox.put(condition("ready", 2))
+    outbox.put(condition("not-ready", 1))
+    outbox.put(message("a"))
+    assert uids(outbox.take(10)) == [("a", 1)]
+    outbox.acknowledge(first)
+    assert uids(outbox.take(10)) == [("ready", 2), ("not-ready", 1)]
+
+
 def test_a_condition_that_comes_does_not_pass_one_that_waits() -> None:
     outbox = make()
     outbox.put(message("a"))
