@@ -28,6 +28,8 @@ _LONGEST_WAIT: Final = timedelta(days=8)
 _CATCH_UP: Final = timedelta(minutes=5)
 #: How often it is seen whether what is muted still is: what inhibits it can end at any time.
 _MUTE_CHECK: Final = timedelta(minutes=1)
+#: When all is looked at after a start; a link is up by then, if it comes up at all.
+_FIRST_LOOK: Final = timedelta(minutes=1)
 
 #: Tells since when we would hear of a cluster what there is to hear; None if we do not.
 HeardSince = Callable[[str], datetime | None]
@@ -56,7 +58,7 @@ class Board:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._top = route
-        self._routes = {node.key: node for node in route.nodes()}
+        self._routes = route.by_key()
         self._mutes = mutes
         self._monotonic = monotonic
         self._next_id = next_id
@@ -81,7 +83,7 @@ class Board:
         One that no route takes any more, or several do, goes on with those of its receivers that there still are.
         """
         events = [problem.event for problem in one.problems.values() if problem.goes_on]
-        taken = [{node.route.key: node for node in self._top.decide(event).taken} for event in events]
+        taken = [{node.key: node for node in self._top.decide(event).taken} for event in events]
         route = _route_of(one, taken)
         if route != one.route and (route, one.group) not in taken_groups:
             taken_groups.add((route, one.group))
@@ -91,7 +93,8 @@ class Board:
             receivers = tuple(dict.fromkeys(name for node in nodes for name in node.grouped))
         else:
             receivers = tuple(name for name in one.receivers if name in self._top.all_grouped())
-        return replace(one, receivers=receivers, due_at=now)
+        is_changed = set(receivers) != set(one.receivers)
+        return replace(one, receivers=receivers, due_at=now) if is_changed else one
 
     def take(
         self,
@@ -118,7 +121,10 @@ class Board:
                 self._put(changes, before, after, now=now)
 
     def _as_muted(self, before: Incident, after: Incident, key: ProblemKey, now: datetime) -> Incident:
-        """Return the incident after an event of the problem `key`, which may be muted."""
+        """Return the incident after an event of the problem `key`, muted if all that is known of it is.
+
+        What is muted speaks for nothing that is not: of one owner's objects on several nodes, one may be silenced.
+        """
         known, heard = before.problems.get(key), after.problems.get(key)
         if heard is None or (reason := self._muted_by(after.id, heard, now)) is None:
             return after
@@ -163,6 +169,16 @@ class Board:
             if _muted(one):
                 self._timers.set(str(one.id), self._monotonic())
 
+    def look_at_all(self, now: datetime) -> None:
+        """Let everything be looked at soon: intervals or the clock may be others than those that it was due by.
+
+        Not at once, as we hear of nothing yet.
+        """
+        at = self._monotonic() + _FIRST_LOOK.total_seconds()
+        for one in self._live.values():
+            if one.due_at is None or one.due_at - now > _FIRST_LOOK:
+                self._timers.set(str(one.id), at)
+
     def keep(self, changes: IncidentChanges, now: datetime) -> None:
         """Take over what is kept."""
         self._next_id += len(changes.opened)
@@ -178,8 +194,7 @@ class Board:
 
     def _incident_of(self, changes: IncidentChanges, node: Taken, texts: Texts, now: datetime) -> Incident:
         """Return the live incident that an event with these texts belongs to, or else a new one."""
-        key = node.route.key if node.grouped else f"{node.route.key}!"
-        group = key, tuple((name, texts.get(name) or "") for name in node.route.group_by)
+        group = node.key, tuple((name, texts.get(name) or "") for name in node.route.group_by)
         id_ = changes.opened.get(group, self._ids.get(group))
         known = None if id_ is None else self._latest(changes, id_)
         if known is None or known.closed_at is not None:

@@ -12,7 +12,7 @@ from tocsin_schemas.event import EventPayload
 
 #: The scope of a storm of all clusters.
 FLEET: Final = "*"
-#: The scope of what was merged because a receiver was behind.
+#: The scope of what was merged because a receiver was behind; like the other, no name of a cluster.
 BACKLOG: Final = "+"
 _NAME_LIMIT: Final = 80
 #: Characters of an uid (event.EventPayload); the end of a storm's id tells it from others.

@@ -58,9 +58,7 @@ WHERE closed_at < :before
     )
 ORDER BY closed_at LIMIT :limit
 """
-
-
-#: By itself, or in a digest: who has not got that yet was told of nothing.
+# By itself, or in a digest: who has not got that yet was told of nothing.
 _PENDING: Final = """
 SELECT incident, receiver FROM deliveries
 WHERE incident IN (SELECT value FROM json_each(:ids)) AND state = 'pending'
@@ -104,14 +102,13 @@ def bring_forward(connection: Connection, ids: Collection[int], now: datetime) -
 
 def recall(connection: Connection, ids: Collection[int]) -> Record:
     """Return what receivers were told about some incidents, and for whom a notification is under way."""
-    wanted = (json.dumps(list(ids)),)
+    wanted = json.dumps(list(ids))
     told: dict[int, dict[str, Told]] = {}
-    rows = connection.execute(f"SELECT {', '.join(_TOLD)} FROM told WHERE incident {_IN}", wanted)  # noqa: S608 - constants
+    rows = connection.execute(f"SELECT {', '.join(_TOLD)} FROM told WHERE incident {_IN}", (wanted,))  # noqa: S608 - constants
     for incident, receiver, at, revision, occurrences in rows:
         told.setdefault(incident, {})[receiver] = Told(time_of(at), revision, occurrences)
     pending: dict[int, set[str]] = {}
-    rows = connection.execute(_PENDING, {"ids": wanted[0]})
-    for incident, receiver in rows:
+    for incident, receiver in connection.execute(_PENDING, {"ids": wanted}):
         pending.setdefault(incident, set()).add(receiver)
     return Record(told, pending)
 

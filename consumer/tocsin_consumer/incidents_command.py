@@ -82,5 +82,5 @@ def _none(cluster: str | None, clusters: Sequence[str], *, closed: bool) -> str:
 
 def _route_name(settings: "ConsumerSettings", key: str) -> str | None:
     """Return the name of the node that an incident belongs to, if there still is one."""
-    names = {node.key: node.name for node in Route(settings.route).nodes()}
-    return names.get(key)
+    node = Route(settings.route).by_key().get(key)
+    return node.name if node else None

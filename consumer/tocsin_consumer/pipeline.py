@@ -85,6 +85,7 @@ class Pipeline:
         self._is_unsure = False
         self._expected: Collection[str] = ()
         self._recall()
+        self.board.look_at_all(self._clock())
 
     def _recall(self) -> None:
         """Go on from what the store holds.

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from tocsin_consumer.dispatch import Cause, Told, cause_of
-from tocsin_consumer.incident import COUNT_LIMIT, End, Incident, Problem, State
+from tocsin_consumer.incident import End, Incident, Problem, State
 from tocsin_consumer.severity import Severity, severity
 from tocsin_schemas.event import EventPayload
 
@@ -50,7 +50,7 @@ class Report:
     #: News first, then what goes on, the worst first.
     lines: tuple[Line, ...]
     muted: int
-    #: Occurrences of the lines and of what is not told apart; of these, since the receiver was told last.
+    #: Of all of the incident, also of what is muted: so no receiver sees them fall. Then since it was told last.
     occurrences: int
     since_told: int
     #: Occurrences of problems that are not told apart.
@@ -85,7 +85,6 @@ def report(incident: Incident, told: Told | None, cause: Cause) -> Report:
     has been muted just now, it is told all the same.
     """
     unmuted = list(incident.unmuted()) or list(incident.problems.values())
-    occurrences = min(COUNT_LIMIT, sum(one.occurrences for one in unmuted) + incident.beyond)
     ranked = sorted(((_line(one, told), one.heard_at) for one in unmuted), key=lambda one: _rank(one[0]))
     lines = tuple(line for line, _ in ranked)
     return Report(
@@ -95,8 +94,8 @@ def report(incident: Incident, told: Told | None, cause: Cause) -> Report:
         group=dict(incident.group),
         lines=lines,
         muted=len(incident.problems) - len(unmuted),
-        occurrences=occurrences,
-        since_told=max(0, occurrences - (told.occurrences if told else 0)),
+        occurrences=incident.occurrences,
+        since_told=incident.occurrences - (told.occurrences if told else 0),
         beyond=incident.beyond,
         began_at=min(line.began_at for line in lines),
         last_at=max(line.last_at for line in lines),

@@ -4,12 +4,16 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from tocsin_consumer.dispatch import Timing
 from tocsin_consumer.match import MatchSettings, Texts, match_of, match_texts
 from tocsin_consumer.settings import GROUP_BY, RouteSettings
 from tocsin_schemas.event import EventPayload
 from tocsin_schemas.fields import duration_text
+
+#: No key of a route ends like this, see `_key`.
+_UNTOLD: Final = "!"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,11 @@ class Taken:
     grouped: tuple[str, ...]
     #: Receivers that are told of each event as it comes.
     single: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """What its incidents are known by: those that only inhibit others are others than those that are told."""
+        return self.route.key if self.grouped else self.route.key + _UNTOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +139,10 @@ class Route:
                 tuple(name for name in news if name not in self._single),
                 tuple(name for name in news if name in self._single),
             )
+
+    def by_key(self) -> dict[str, "Route"]:
+        """Return every node by what its incidents are known by."""
+        return {key: node for node in self.nodes() for key in (node.key, node.key + _UNTOLD)}
 
     def nodes(self) -> Iterator["Route"]:
         """Yield every node, each before those below it."""

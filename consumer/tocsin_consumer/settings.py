@@ -154,7 +154,7 @@ class PresenceSettings(Settings):
 
     @field_validator("clusters")
     @classmethod
-    def _checkrepeated(cls, clusters: list[str]) -> list[str]:
+    def _check_repeated(cls, clusters: list[str]) -> list[str]:
         raise_any(((index,), text) for index, text in repeated(clusters))
         return clusters
 

@@ -87,8 +87,9 @@ class Storms:
             incident = changes.incidents[order.incident]
             places = [(order.receiver, scope) for scope in _scopes(incident)]
             storm = self._storm_for(changes, places, now)
-            counts = places if storm is None or storm.scope == FLEET else [storm.place]
-            changes.noted += [place for place in counts if self._rules.limit(place)]
+            # What is told in the digest of a cluster is no reason to gather what is of others.
+            counting = places if storm is None or storm.scope == FLEET else [storm.place]
+            changes.noted += [place for place in counting if self._rules.limit(place)]
             if storm is None:
                 changes.orders.append(order)
             else:

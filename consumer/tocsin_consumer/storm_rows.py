@@ -9,6 +9,7 @@ from tocsin_consumer import incident_rows
 from tocsin_consumer.database import Connection, upsert
 from tocsin_consumer.digest import BACKLOG, Digest, Share, Top
 from tocsin_consumer.dispatch import Told
+from tocsin_consumer.incident import COUNT_LIMIT
 from tocsin_consumer.records import DigestOrder, Enrolment, Storm
 from tocsin_consumer.tables import milliseconds, optional_milliseconds, optional_time_of, time_of
 
@@ -25,9 +26,10 @@ SELECT :storm, :receiver, 'pending', 0, :now, :now
 WHERE NOT EXISTS (SELECT 1 FROM deliveries WHERE receiver = :receiver AND state = 'pending' AND storm = :storm)
 """
 _PROBLEMS: Final = "FROM problems JOIN enrolled USING (incident) WHERE storm = :storm"
+# TOTAL, unlike SUM, cannot overflow, whatever clusters say.
 _TOTALS: Final = f"""
 SELECT COUNT(DISTINCT incident), COUNT(DISTINCT CASE WHEN ended IS NULL THEN incident END),
-    COUNT(*), CAST(MIN(TOTAL(occurrences), 9007199254740992) AS INTEGER)
+    COUNT(*), CAST(MIN(TOTAL(occurrences), {COUNT_LIMIT}) AS INTEGER)
 {_PROBLEMS}
 """
 _WAITING: Final = """

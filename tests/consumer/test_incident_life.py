@@ -8,10 +8,12 @@ import pytest
 from tests.consumer.desk import Desk
 from tocsin_consumer.dead_letter import Search
 from tocsin_consumer.dispatch import Cause
+from tocsin_consumer.inhibit import DEFAULT_RULES
 from tocsin_consumer.match import MatchSettings
 from tocsin_consumer.mute import Mutes
 from tocsin_consumer.records import Outcome
 from tocsin_consumer.silence import Silence, Wish
+from tocsin_consumer.storm_rows import BACKLOG_LIMIT
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
@@ -38,6 +40,12 @@ def silence(desk: Desk, length: timedelta, *, reason: str = "BackOff") -> Silenc
     added = desk.store.add_silence(wish, desk.clock.now)
     desk.pipeline._mutes.renew(desk.store.silences(desk.clock.now))
     return added
+
+
+def silence_node(desk: Desk, node: str) -> None:
+    wish = Wish(MatchSettings(node=node), desk.clock.now, desk.clock.now + timedelta(hours=2), "ops", "I know")
+    desk.store.add_silence(wish, desk.clock.now)
+    desk.pipeline._mutes.renew(desk.store.silences(desk.clock.now))
 
 
 def causes(desk: Desk) -> list[tuple[str, Cause]]:
@@ -128,17 +136,16 @@ def test_a_recovery_is_told_though_what_goes_on_beside_it_is_silenced_while_it_w
     assert [(line.reason, line.end) for line in report.lines] == [("NodeNotReady", "recovered")]
 
 
-def test_what_is_muted_is_not_among_the_occurrences_that_are_told(desk: Desk) -> None:
+def test_what_is_muted_counts_in_the_sum_of_an_incident_so_that_no_receiver_sees_it_fall(desk: Desk) -> None:
     desk.reroute({"receivers": ["ops"], "group_by": ["cluster"]})
-    held = silence(desk, 30 * MINUTE, reason="Quiet")
-    desk.say(reason="Quiet", count=100)
+    desk.say(reason="Silenced", count=100)
     desk.say(reason="Loud", count=3)
-    [report] = desk.pass_(MINUTE)
-    assert (report.occurrences, report.since_told, report.muted) == (3, 3, 1)
-    desk.store.expire_silence(held.id, desk.clock.now)
-    desk.pipeline._mutes.renew(desk.store.silences(desk.clock.now))
+    desk.pass_(MINUTE)
+    silence(desk, 30 * MINUTE, reason="Silenced")
+    desk.pass_(MINUTE)
+    desk.say(reason="Later")
     [report] = desk.pass_(10 * MINUTE)
-    assert (report.occurrences, report.since_told, report.muted) == (103, 100, 0)
+    assert (report.occurrences, report.since_told, report.muted) == (104, 1, 1)
 
 
 def test_a_clock_that_is_set_back_brings_no_repeat_forward_and_puts_none_off_beyond_its_interval() -> None:
@@ -150,3 +157,67 @@ def test_a_clock_that_is_set_back_brings_no_repeat_forward_and_puts_none_off_bey
     desk.state("online")
     assert desk.pass_(50 * MINUTE, step=10 * SECOND) == []
     assert [report.cause for report in desk.pass_(20 * MINUTE, step=10 * SECOND)] == [Cause.REPEAT]
+
+
+def test_a_silence_of_one_node_hides_nothing_of_the_same_owner_on_another(desk: Desk) -> None:
+    silence_node(desk, "pi-3")
+    desk.say(name="agent-bb7zk", node="pi-1")
+    desk.say(name="agent-bb7zq", node="pi-3")
+    assert [report.cause for report in desk.pass_(50 * MINUTE, step=10 * SECOND)] == [Cause.FIRST]
+
+
+def test_what_is_silenced_when_it_comes_is_not_told_in_a_card_that_waits(desk: Desk) -> None:
+    desk.reroute({"receivers": ["ops"], "group_by": ["cluster"]})
+    silence(desk, 60 * MINUTE, reason="Silenced")
+    desk.down.add("ops")
+    desk.say(reason="Loud")
+    desk.pass_(MINUTE)
+    desk.say(reason="Silenced")
+    desk.down.clear()
+    [report] = desk.pass_(MINUTE)
+    assert ([line.reason for line in report.lines], report.muted) == (["Loud"], 1)
+
+
+def test_what_is_dropped_is_told_to_nobody_though_it_inhibits() -> None:
+    desk = Desk({"drop": [{"name": "lab-.*"}], "group_by": ["cluster", "reason"]}, mutes=Mutes(DEFAULT_RULES))
+    desk.state("online")
+    desk.say(**(NODE_AWAY | {"name": "prod-1"}))
+    desk.say(**(NODE_AWAY | {"name": "lab-1", "node": "lab-1"}))
+    desk.say(name="api-0", node="lab-1")
+    for _ in range(2):
+        desk.pass_(MINUTE)
+        desk.restart()
+    assert [[line.owner for line in report.lines] for _, _, report in desk.told] == [["prod-1"]]
+
+
+def test_a_shorter_interval_holds_from_the_reload_on(desk: Desk) -> None:
+    desk.say(**NODE_AWAY)
+    desk.pass_(10 * MINUTE)
+    desk.reroute({"receivers": ["ops"], "repeat_interval": "10m"})
+    assert [report.cause for report in desk.pass_(30 * MINUTE, step=10 * SECOND)] == [Cause.REPEAT] * 3
+
+
+def test_a_clock_that_was_set_back_while_we_were_away_delays_nothing(desk: Desk) -> None:
+    desk.say()
+    desk.clock.now -= timedelta(hours=3)
+    desk.restart()
+    assert len(desk.pass_(2 * MINUTE)) == 1
+
+
+def test_who_has_not_got_the_digest_was_told_of_nothing_yet() -> None:
+    desk = Desk({"group_by": ["name"]})
+    desk.state("online")
+    desk.down.add("ops")
+    nodes = [NODE_AWAY | {"name": f"node-{number:02d}"} for number in range(BACKLOG_LIMIT + 10)]
+    for node in nodes:
+        desk.say(**node)
+        desk.pass_(SECOND)
+    desk.pass_(MINUTE)
+    desk.store.due("ops", desk.clock.now, limit=1)  # all but the newest are merged
+    for node in nodes[:25]:
+        desk.say(**(node | {"reason": "NodeReady"}))
+    desk.pass_(5 * 60 * MINUTE, step=10 * SECOND)
+    desk.down.clear()
+    desk.pass_(SECOND)
+    assert desk.digests
+    assert [report for _, _, report in desk.told if report.told_at is not None] == []

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from tests.consumer.test_storms import MINUTE, say, stormy
+from tocsin_consumer.incident import COUNT_LIMIT
 
 
 @pytest.mark.parametrize("jump", [timedelta(days=-1), timedelta(days=1)])
@@ -29,3 +30,26 @@ def test_nobody_is_told_of_the_storm_of_a_receiver_that_is_gone() -> None:
     assert desk.store.live_storms() == []
     assert [receiver for _, receiver, _ in desk.digests].count("ops") == 1
     assert desk.store.backlog() == {}
+
+
+def test_a_storm_of_one_cluster_leaves_the_others_alone() -> None:
+    desk = stormy()
+    say(desk, 8)
+    desk.pass_(MINUTE)
+    desk.say(cluster="edge-2", reason="Other")
+    assert [report.group["cluster"] for report in desk.pass_(MINUTE)] == ["edge-2"]
+
+
+def test_a_digest_of_counts_beyond_all_measure_can_be_told() -> None:
+    desk = stormy(group_by=["name"])
+    for number in range(1100):
+        desk.say(name=f"x{number}x", count=2**63 - 1)
+    desk.pass_(2 * MINUTE)
+    assert {digest.occurrences for _, _, digest in desk.digests} == {COUNT_LIMIT}
+
+
+def test_a_cluster_may_have_any_name() -> None:
+    desk = stormy()
+    say(desk, 8, cluster="backlog")
+    desk.pass_(MINUTE)
+    assert [digest.event.reason for _, _, digest in desk.digests] == ["EventStorm"]
