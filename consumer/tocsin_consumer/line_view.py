@@ -11,7 +11,7 @@ from tocsin_consumer.inert import inert, one_line, shortened
 from tocsin_consumer.labels import LABELS, Language
 from tocsin_consumer.notice import facts_of
 from tocsin_consumer.report import Line
-from tocsin_consumer.wording import Words, words
+from tocsin_consumer.wording import Words, kind_name, words
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class LineView:
     namespace: str
     #: The owner of the objects, such as a Deployment, or the object itself.
     kind: str
+    #: The same as people read it: that of notices is ours, and all others are names of Kubernetes'.
+    kind_label: str
     name: str
     #: `namespace/name`, or the name alone when there is no namespace.
     object: str
@@ -70,6 +72,7 @@ class LineView:
             cluster=line.cluster,
             namespace=namespace,
             kind=one_line(line.kind),
+            kind_label=kind_name(one_line(line.kind), reason, language),
             name=name,
             object=where,
             reason=reason,

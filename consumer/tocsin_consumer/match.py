@@ -35,22 +35,20 @@ def _one_of(known: tuple[str, ...]) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _never_empty(pattern: Pattern) -> Pattern:
-    """Refuse what would match nothing: a field that no event lacks is never empty."""
-    if "" in (pattern if isinstance(pattern, list) else [pattern]):
-        raise ValueError("expected a pattern, found an empty one; this is empty in no event")
-    return pattern
+def _never_empty(why: str) -> AfterValidator:
+    """Return what refuses a pattern that would match nothing: of a field that no event lacks."""
 
+    def check(pattern: Pattern) -> Pattern:
+        if "" in (pattern if isinstance(pattern, list) else [pattern]):
+            raise ValueError(f"expected a pattern{why}")
+        return pattern
 
-def _never_without(pattern: Pattern) -> Pattern:
-    """Refuse the same of the namespace, with what stands in its place."""
-    if "" in (pattern if isinstance(pattern, list) else [pattern]):
-        raise ValueError(f"expected a pattern; objects without a namespace are in {topics.CLUSTER_SCOPE}")
-    return pattern
+    return AfterValidator(check)
 
 
 #: A pattern of what no event lacks.
-_Given = Annotated[PatternField, AfterValidator(_never_empty)]
+_Given = Annotated[PatternField, _never_empty(", found an empty one; this is empty in no event")]
+_Namespace = Annotated[PatternField, _never_empty(f"; objects without a namespace are in {topics.CLUSTER_SCOPE}")]
 
 
 class MatchSettings(Settings):
@@ -61,9 +59,7 @@ class MatchSettings(Settings):
     """
 
     cluster: _Given | None = Field(default=None, description="Name of the cluster.")
-    namespace: Annotated[PatternField, AfterValidator(_never_without)] | None = Field(
-        default=None, description="Namespace of the involved object."
-    )
+    namespace: _Namespace | None = Field(default=None, description="Namespace of the involved object.")
     type: Annotated[PatternField, _one_of(_TYPES)] | None = Field(default=None, description="Normal or Warning.")
     reason: _Given | None = Field(default=None, description="Such as BackOff.")
     kind: _Given | None = Field(default=None, description="Kind of the involved object, such as Pod.")

@@ -14,7 +14,6 @@ from tocsin_consumer.recording import Recording
 from tocsin_consumer.replay import Message, Outcome
 from tocsin_consumer.tally import EVENT, Fate, Received, Tally, cause_of
 from tocsin_consumer.view import View
-from tocsin_consumer.wording import cluster_name
 
 #: The causes in their order, as columns.
 CAUSES: Final = ("first", "news", "repeat", "recovered", "quiet", "storm", "calm", "merged", EVENT)
@@ -49,12 +48,11 @@ def message_object(message: Message, time_zone: ZoneInfo, language: Language, *,
 
 def headline(notification: Notification, view: View) -> str:
     """Return what a message is about: where, what, on how many objects, and how often."""
-    cluster = cluster_name(view.cluster, view.reason, view.language)
     if isinstance(notification.report, Digest):
         named = ", ".join(f"{share.name} ×{share.incidents}" for share in notification.report.reasons.shares)  # noqa: RUF001 - the sign
-        return f"{cluster}: {view.headline}: {notification.report.incidents} incidents: {named}"
+        return f"{view.cluster_label}: {view.headline}: {notification.report.incidents} incidents: {named}"
     objects = f"({view.objects_label})" if view.line_count == 1 and view.objects_label else ""
-    return " ".join(filter(None, (f"{cluster}: {view.headline}", objects, view.times)))
+    return " ".join(filter(None, (f"{view.cluster_label}: {view.headline}", objects, view.times)))
 
 
 def recording_lines(recording: Recording, published: int) -> Iterator[str]:

@@ -18,6 +18,7 @@ from tocsin_consumer.line_view import LineView, labelled, lasting, times, words_
 from tocsin_consumer.notification import Notification
 from tocsin_consumer.report import Line, Report, alone
 from tocsin_consumer.severity import Severity
+from tocsin_consumer.wording import cluster_name
 
 #: What arrives sooner than this was not held back.
 _NOTICEABLE_DELAY: Final = timedelta(minutes=1)
@@ -34,6 +35,8 @@ class View:
     """
 
     cluster: str
+    #: The same as people read it: of a digest of many, all clusters, in the receiver's language.
+    cluster_label: str
     #: All of the incident's, that of the first line first.
     clusters: tuple[str, ...]
     namespace: str
@@ -134,6 +137,7 @@ class View:
         hint = _hint(report.lines, hints, language)
         view = cls(
             cluster=event.cluster,
+            cluster_label=cluster_name(event.cluster, event.reason, language),
             clusters=tuple(dict.fromkeys(line.cluster for line in lines)),
             namespace=namespace,
             kind=inert(event.kind),

@@ -9,7 +9,6 @@ from tocsin_consumer.card_html import card_to_html
 from tocsin_consumer.receivers.feishu_card import card_of
 from tocsin_consumer.receivers.feishu_group import LINES_LISTED
 from tocsin_consumer.samples import samples
-from tocsin_consumer.wording import cluster_name
 
 
 class _Page(HTMLParser):
@@ -48,7 +47,7 @@ def test_a_page_says_all_that_the_card_says(name: str) -> None:
     assert shown.changes in page.text
     assert all(label in page.text and value in page.text for label, value in shown.rows)
     assert shown.title in page.text
-    assert cluster_name(shown.cluster, shown.reason, shown.language) in page.text
+    assert shown.cluster_label in page.text
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from tocsin_consumer.receivers.feishu_group import group_layout
 from tocsin_consumer.receivers.feishu_parts import COLOURS, Layout, code, plain, small, tag, text
 from tocsin_consumer.receivers.feishu_problem import problem_layout
 from tocsin_consumer.view import View
-from tocsin_consumer.wording import cluster_name
 
 _KEYWORD_PLACES: Final = frozenset({"text", "title"})
 #: How much of a message fits on a locked screen.
@@ -104,11 +103,7 @@ def _body(view: View, layout: Layout, title: str | None) -> list[dict[str, Any]]
 def _summary(view: View) -> str:
     """Return what a locked screen shows."""
     label = "" if view.is_over else view.severity_label
-    head = " ".join(
-        filter(
-            None, (f"[{cluster_name(view.cluster, view.reason, view.language)}]", label, view.title, view.times)
-        )
-    )
+    head = " ".join(filter(None, (f"[{view.cluster_label}]", label, view.title, view.times)))
     return shortened(view.labels["colon"].join(filter(None, (head, one_line(_gist(view))))), _SUMMARY_LIMIT)
 
 

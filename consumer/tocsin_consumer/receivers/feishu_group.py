@@ -10,7 +10,6 @@ from tocsin_consumer.line_view import LineView
 from tocsin_consumer.receivers.feishu_parts import COLOURS, Component, Layout, figures, mark, row, small, text
 from tocsin_consumer.receivers.feishu_problem import tags, times
 from tocsin_consumer.view import View
-from tocsin_consumer.wording import kind_name
 
 #: Lines that people read on a phone; more are counted. They also keep the card below 200 elements.
 LINES_LISTED: Final = 10
@@ -40,8 +39,7 @@ def _left(line: LineView, view: View) -> Iterator[Component]:
     """Yield what it is, of what and since when, and what it says."""
     colour = {"text_color": COLOURS[line.ended]} if line.ended else {}
     yield text(line.label, **colour)
-    kind = kind_name(line.kind, line.reason, view.language)
-    yield small(" · ".join(filter(None, (kind, line.objects_label, _span(line, view)))))
+    yield small(" · ".join(filter(None, (line.kind_label, line.objects_label, _span(line, view)))))
     said = shortened(one_line(line.message), _MESSAGE_LIMIT)
     if said.strip():
         yield text(said, text_size="notation", lines=2 if len(view.lines) <= _FEW else 1)

@@ -6,7 +6,6 @@ from typing import Final
 from tocsin_consumer.labels import duration
 from tocsin_consumer.receivers.feishu_parts import COLOURS, Component, Layout, figures, row, small, text
 from tocsin_consumer.view import View
-from tocsin_consumer.wording import cluster_name, kind_name
 
 _TIME: Final = "%Y-%m-%d %H:%M:%S"
 #: Objects that are named; there are others to see what they have in common.
@@ -22,7 +21,7 @@ def tags(view: View) -> list[tuple[str, str]]:
     """Return what stands out beside the title: where, how often or for how long, and what is odd about it."""
     colour = COLOURS["quiet" if view.status == "quiet" else view.severity]
     others = f" +{len(view.clusters) - 1}" if len(view.clusters) > 1 else ""
-    said = [(f"{cluster_name(view.cluster, view.reason, view.language)}{others}", "blue")]
+    said = [(f"{view.cluster_label}{others}", "blue")]
     if view.is_over and view.status == "recovered" and view.lasting and not view.rows:
         said.append((f"{view.labels['lasted']} {duration(view.lasting, view.language)}", colour))
     elif view.times:
@@ -74,8 +73,7 @@ def _where(view: View) -> str:
     line, number = view.lines[0], view.lines[0].objects_label
     container = f"{view.labels['container']} {view.container}" if view.container else ""
     node = f"{view.labels['node']} {view.node}" if view.node and view.node != view.name and not number else ""
-    kind = kind_name(line.kind, line.reason, view.language)
-    return " · ".join(part for part in (kind, number, container, node, view.component) if part)
+    return " · ".join(part for part in (line.kind_label, number, container, node, view.component) if part)
 
 
 def _objects(view: View) -> str:

@@ -12,9 +12,7 @@ _SPLIT_TAG: Final = "<\u200b"
 _MARKDOWN: Final = re.compile(r"[&<>*_~`\[\]()#\-!\\$:+\"'/]")
 
 DEFAULT_TEXT: Final = """\
-[{% if cluster == "fleet" and reason in ("EventStorm", "EventStormOver", "NotificationsMerged") %}\
-{{ labels.fleet }}{% else %}{{ cluster }}{% endif %}\
-{% if clusters | length > 1 %} +{{ clusters | length - 1 }}{% endif %}] \
+[{{ cluster_label }}{% if clusters | length > 1 %} +{{ clusters | length - 1 }}{% endif %}] \
 {% if not lines[0].ended %}{{ severity_label }} {% endif %}{{ title }}\
 {% if lines[0].objects_label and lines | length + left_out == 1 %} ({{ lines[0].objects_label }}){% endif %}\
 {% if times %} {{ times }}{% endif %}

@@ -18,7 +18,6 @@ from tocsin_consumer.receiver_settings import StdoutSettings
 from tocsin_consumer.receivers.receiver import Note, Receipt, Rendering, unnoted
 from tocsin_consumer.render import Template, to_json
 from tocsin_consumer.view import View
-from tocsin_consumer.wording import cluster_name, kind_name
 
 #: Severity → SGR parameters (ECMA-48).
 _COLOURS: Final = {"critical": "1;31", "warning": "33", "info": "36", "recovered": "32"}
@@ -108,9 +107,7 @@ def describe(view: View, *, coloured: bool) -> str:
     times = f" {view.times}" if view.times else ""
     others = f" +{len(view.clusters) - 1}" if len(view.clusters) > 1 else ""
     number = _number(view.lines[0]) if view.line_count == 1 else ""
-    head = one_line(
-        f"{cluster_name(view.cluster, view.reason, view.language)}{others}  {view.headline}{number}{times}{late}"
-    )
+    head = one_line(f"{view.cluster_label}{others}  {view.headline}{number}{times}{late}")
     lines = [f"{view.last_at:%Y-%m-%d %H:%M:%S} {level} {head}"]
     lines += [f"{_INDENT}{line}" for line in _below(view.with_lines(_LINES_LISTED)) if line.strip()]
     return "\n".join(lines)
@@ -121,17 +118,16 @@ def _below(view: View) -> Iterator[str]:
     if view.line_count == 1:
         yield from view.message.splitlines()
     else:
-        yield from (_problem(line, view.language) for line in view.lines)
+        yield from map(_problem, view.lines)
     yield view.remainder
     if view.hint or view.command:
         yield one_line(" ".join(filter(None, ("→", view.hint, view.command and f"$ {view.command}"))))
 
 
-def _problem(line: LineView, language: Language) -> str:
+def _problem(line: LineView) -> str:
     """Return a problem in one line."""
-    kind = kind_name(line.kind, line.reason, language)
     mark = f"[{line.mark}]" if line.mark else ""
-    said = " ".join(filter(None, (mark, kind, f"{line.label}{_number(line)}", line.times)))
+    said = " ".join(filter(None, (mark, line.kind_label, f"{line.label}{_number(line)}", line.times)))
     return one_line(f"{said}: {line.message}")
 
 
