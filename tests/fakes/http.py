@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from tests.fakes.faults import Answer, Ending, Fault, Faults, Outcome, Request
+from tests.fakes.listener import bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,7 +61,7 @@ class HttpFake:
 
     def start(self) -> Self:
         """Listen; on the same port as before when started again."""
-        self._reservation = _reserve(self.port)
+        self._reservation = bound(self.port)  # connections are refused, and nobody else gets the port
         self.port = self._reservation.getsockname()[1]
         self._listen()
         return self
@@ -129,14 +130,6 @@ class HttpFake:
         server, self._server = self._server, None
         if server is not None:
             server.hang_up()
-
-
-def _reserve(port: int) -> socket.socket:
-    """Bind without listening: connections are refused, and nobody else gets the port (Linux, BSD)."""
-    reservation = socket.socket()
-    reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    reservation.bind((HOST, port))
-    return reservation
 
 
 class _Server(http.server.ThreadingHTTPServer):

@@ -18,7 +18,7 @@ class Listener:
     ) -> None:
         self._on_connection = on_connection
         self._segment_size = segment_size
-        self._socket = _bound(port)
+        self._socket = bound(port)
         self._refusing = threading.Event()
         self._thread: threading.Thread | None = None
         self.port: int = self._socket.getsockname()[1]
@@ -37,7 +37,7 @@ class Listener:
     def refuse(self) -> None:
         """Refuse connections from now on, and those that have not been taken yet."""
         self.close()
-        self._socket = _bound(self.port)
+        self._socket = bound(self.port)
 
     def close(self) -> None:
         """Give the port back."""
@@ -62,8 +62,16 @@ class Listener:
             pass
 
 
-def _bound(port: int) -> socket.socket:
+def bound(port: int) -> socket.socket:
+    """Return a socket that is bound to a port, or if that is 0 to one that nobody has.
+
+    An address that may be used again can be bound to by several, of whom only one can listen. So a free one is
+    looked for without that, which what comes back to the port needs.
+    """
     listening = socket.socket()
+    if port == 0:
+        listening.bind(("127.0.0.1", 0))
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind(("127.0.0.1", port))
+    if port != 0:
+        listening.bind(("127.0.0.1", port))
     return listening
