@@ -124,7 +124,8 @@ def _read_packet(sock: socket.socket) -> tuple[int, bytes] | None:
 def _exactly(sock: socket.socket, count: int) -> bytes:
     data = b""
     while len(data) < count:
-        more = sock.recv(count - len(data))
+        # What is no MQTT, as the first words of TLS, may name a length that no buffer can have.
+        more = sock.recv(min(count - len(data), 65536))
         if not more:
             raise ConnectionError
         data += more
