@@ -148,10 +148,9 @@ def test_started_while_api_server_and_broker_are_both_away_it_waits_for_both(tmp
     mosquitto = Mosquitto(tmp_path / "broker")
     with ApiServer() as api_server, agent(tmp_path, mosquitto, api_server) as process:
         api_server.refuse_connections()
-        process.wait_for_log("Connection refused")
-        until(lambda: process.probe("/readyz")[0] == 503)
+        until(lambda: "no connection to the broker: Connection refused" in process.probe("/readyz")[1])
+        assert process.probe("/readyz")[0] == 503
         assert process.probe("/healthz") == (200, "ok\n")
-        assert "no connection to the broker: Connection refused" in process.probe("/readyz")[1]
         api_server.events.put(event("a"))
         api_server.accept_connections()
         until(lambda: process.figure("waiting") == 1)
