@@ -182,8 +182,10 @@ class Session:
         self._handler.on_disconnected("stopped")
 
     def _drain(self, connection: Connection, deadline: float) -> None:
+        timeout = 0.0  # what needs no answer of the broker's is done by the first turn
         while not self._handler.is_idle() and (left := deadline - time.monotonic()) > 0:
-            self._turn(connection, left)
+            self._turn(connection, min(left, timeout))
+            timeout = self._stop_seconds
 
     def _turn(self, connection: Connection, timeout: float) -> None:
         """Let the handler do what it can, then wait for what comes, and tell it."""

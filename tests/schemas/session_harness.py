@@ -95,6 +95,10 @@ class Run:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=session.run, args=(self._stop,), name="session", daemon=True)
 
+    @property
+    def is_stopping(self) -> bool:
+        return self._stop.is_set()
+
     def start(self) -> None:
         self._thread.start()
 

@@ -11,7 +11,7 @@ from tests.schemas.fake_broker import FakeBroker
 from tests.schemas.session_harness import Recorder, Run, broker_at, running, unique
 from tests.waiting import until
 from tocsin_schemas import connection
-from tocsin_schemas.session import Session
+from tocsin_schemas.session import Connection, Session
 
 #: Far below every time limit that the session has in these tests.
 PROMPT = 1.5
@@ -137,6 +137,24 @@ def test_a_stop_gives_up_what_is_never_acknowledged_in_time() -> None:
         until(lambda: recorder.in_flight)
         run.stop(within_seconds=PROMPT)
     assert recorder.lost == ["stopped"]
+
+
+@pytest.mark.broker
+def test_a_stop_waits_for_no_answer_once_nothing_is_left_to_do(mosquitto: Mosquitto) -> None:
+    class Settles(Recorder):
+        is_settled = False
+
+        def on_turn(self, connection: Connection) -> float | None:  # noqa: ARG002
+            self.is_settled = bool(self.connections) and run.is_stopping
+            return None
+
+        def is_idle(self) -> bool:
+            return self.is_settled
+
+    recorder = Settles()
+    with running(broker_at(mosquitto.port), recorder, stop_seconds=LONG) as run:
+        until(lambda: recorder.connections)
+        run.stop(within_seconds=PROMPT)
 
 
 def test_a_session_that_is_stopped_before_it_runs_connects_to_nobody() -> None:
