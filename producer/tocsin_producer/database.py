@@ -14,7 +14,7 @@ from tocsin_producer.errors import StateError
 _log = logging.getLogger(__name__)
 
 #: Raised with every change of the tables; state of another version is set aside.
-_SCHEMA_VERSION: Final = 3
+_SCHEMA_VERSION: Final = 4
 
 _SCHEMA: Final = """
 CREATE TABLE outbox (
@@ -24,6 +24,7 @@ CREATE TABLE outbox (
     severity INTEGER NOT NULL,
     topic TEXT NOT NULL,
     payload TEXT NOT NULL,
+    node TEXT NOT NULL,
     first INTEGER NOT NULL,
     size INTEGER NOT NULL,
     put_at REAL NOT NULL
@@ -34,10 +35,12 @@ CREATE TABLE folded (
     severity INTEGER NOT NULL,
     topic TEXT NOT NULL,
     payload TEXT NOT NULL,
+    node TEXT NOT NULL,
     size INTEGER NOT NULL,
     due_at REAL NOT NULL
 );
 CREATE INDEX outbox_least_severe ON outbox (severity, position);
+CREATE INDEX outbox_conditions ON outbox (node, position) WHERE severity >= 3;
 CREATE TABLE seen (
     uid PRIMARY KEY,
     count INTEGER NOT NULL,

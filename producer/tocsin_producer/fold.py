@@ -17,7 +17,8 @@ from typing import Final
 
 from tocsin_producer.checkpoint import Checkpoint, Seen
 from tocsin_producer.database import Database
-from tocsin_producer.outbox import CONDITION_SEVERITY, Message, Outbox
+from tocsin_producer.message import CONDITION_SEVERITY, Message, is_condition
+from tocsin_producer.outbox import Outbox
 
 #: What is held takes up to this part of the outbox's bounds beside it. Beyond that what is due first goes at once:
 #: nothing is given up for a message that could have been sent.
@@ -77,7 +78,7 @@ class Fold:
         now = self._now()
         if self._says_more(message, seen, now):
             self._drop(message.uid)
-            if message.severity >= CONDITION_SEVERITY and self._messages:
+            if is_condition(message) and self._messages:
                 self._let_go("WHERE severity >= ?", CONDITION_SEVERITY)
             self._outbox.put(replace(message, first=not seen.told))
             return Seen(message.count, message.count, int(now))
@@ -98,13 +99,14 @@ class Fold:
         self._make_room(message.size)
         with self._database.transaction() as connection:
             connection.execute(
-                "INSERT INTO folded VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO folded VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     message.uid,
                     message.count,
                     message.severity,
                     message.topic,
                     message.payload,
+                    message.node,
                     message.size,
                     due_at,
                 ),
@@ -150,7 +152,7 @@ class Fold:
     def _let_go(self, which: str, *values: float) -> None:
         with self._database.transaction() as connection:
             rows = connection.execute(
-                f"DELETE FROM folded {which} RETURNING uid, count, severity, topic, payload",  # noqa: S608 - our own words
+                f"DELETE FROM folded {which} RETURNING uid, count, severity, topic, payload, node",  # noqa: S608 - our own words
                 values,
             ).fetchall()
             now = int(self._now())
@@ -164,4 +166,4 @@ class Fold:
 def _is_change(message: Message) -> bool:
     """Tell whether `message` is of a condition of a node that is not what it was."""
     reason = message.topic.rpartition("/")[2]
-    return message.severity >= CONDITION_SEVERITY and _CHANGE.fullmatch(reason) is not None
+    return is_condition(message) and _CHANGE.fullmatch(reason) is not None

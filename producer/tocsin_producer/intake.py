@@ -13,7 +13,7 @@ from tocsin_producer.errors import MalformedEventError
 from tocsin_producer.event import EventState, read_event
 from tocsin_producer.filter import EventFilter
 from tocsin_producer.fold import Fold
-from tocsin_producer.outbox import CONDITION_SEVERITY, NODE_SEVERITY, Message
+from tocsin_producer.message import CONDITION_SEVERITY, NODE_SEVERITY, Message
 from tocsin_producer.payload import event_payload
 from tocsin_schemas.topics import event_topic
 
@@ -42,7 +42,8 @@ class Wire:
             reason=state.reason,
         )
         payload = event_payload(state, self.cluster, message_limit=self.message_limit)
-        return Message(state.uid, state.count, severity(state), topic, payload)
+        node = state.name if state.kind == "Node" else ""
+        return Message(state.uid, state.count, severity(state), topic, payload, node)
 
 
 def severity(state: EventState) -> int:

@@ -12,7 +12,8 @@ from itertools import takewhile
 from typing import Final
 
 from tocsin_producer.budget import UNLIMITED, Allowance, Budget
-from tocsin_producer.outbox import Message, Outbox, Receipt
+from tocsin_producer.message import Message, Receipt
+from tocsin_producer.outbox import Outbox
 from tocsin_producer.payload import numbered
 from tocsin_producer.rivalry import Look, Rivalry, Standing, Verdict
 from tocsin_producer.status import OwnStatus

@@ -3,8 +3,11 @@
 A message leaves when the broker has it for good, and only if nothing newer has taken its place meanwhile.
 Of one Event at most one state is under way, so that its counts cannot overtake each other.
 
-The oldest leave first. But of what waited when a connection was made, only half of what leaves: an outbox that was
-full for hours takes minutes, and what happens meanwhile is what people wait for.
+Conditions of nodes leave before all else. Of each node at most one is in flight, the oldest: the next goes only
+when the broker has acknowledged it, so that no refusal and no break lets a newer one arrive before an older one.
+
+Of the rest the oldest leave first. But of what waited when a connection was made, only half of what leaves: an
+outbox that was full for hours takes minutes, and what happens meanwhile is what people wait for.
 """
 
 import json
@@ -12,68 +15,33 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import islice
 from typing import Final, Literal, get_args
 
 from tocsin_producer.database import Database
+from tocsin_producer.message import CONDITION_SEVERITY, NODE_SEVERITY, Message, Receipt, is_condition, is_urgent
+from tocsin_producer.under_way import UnderWay
 
 _log = logging.getLogger(__name__)
 
 #: Why a message had to go: there was no room for it, or no broker takes its size or its topic.
 LossReason = Literal["room", "size"]
 LOSS_REASONS: Final[tuple[LossReason, ...]] = get_args(LossReason)
-#: How much what is said of nodes matters; Warnings and the rest matter less.
-NODE_SEVERITY: Final = 2
-#: Conditions of nodes matter most. Each says what is the case from now on, so they leave in the order in which
-#: they came: a node that is down again must not be told to be ready by what was said before.
-CONDITION_SEVERITY: Final = 3
 #: With no more than this part of its bounds taken, an outbox that was full is not any more.
 ROOM: Final = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One state of the Event `uid` on its way. When there is no room, the least severe go first.
-
-    The `first` of an Event is the one before which nothing of it was told.
-    """
-
-    uid: str
-    count: int
-    severity: int
-    topic: str
-    payload: str
-    first: bool = False
-
-    @property
-    def size(self) -> int:
-        """Bytes that it takes up."""
-        return len(self.topic.encode()) + len(self.payload.encode())
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """A message that the broker has acknowledged, without its text: thousands may be kept for a while."""
-
-    uid: str
-    count: int
-    size: int
-    is_urgent: bool
-
-
-_SELECT: Final = "SELECT position, uid, count, severity, topic, payload, first FROM outbox"
+_SELECT: Final = "SELECT position, uid, count, severity, topic, payload, node, first FROM outbox"
+# These name the severity as the index does, which would not serve them otherwise.
+_NODES: Final = f"SELECT DISTINCT node FROM outbox WHERE severity >= {CONDITION_SEVERITY}"  # noqa: S608 - our own
+_OF_NODE: Final = f"{_SELECT} WHERE severity >= {CONDITION_SEVERITY} AND node = ? ORDER BY position"
 
 
 def _rows(connection: sqlite3.Connection, after: int) -> Iterator[tuple[int, Message]]:
     """Read messages behind a position, one by one."""
     for position, *fields in connection.execute(f"{_SELECT} WHERE position > ? ORDER BY position", (after,)):
         yield position, Message(*fields)
-
-
-def is_urgent(message: Message) -> bool:
-    """Whether `message` tells something new, or of a node."""
-    return message.first or message.severity >= NODE_SEVERITY
 
 
 class Outbox:
@@ -95,17 +63,14 @@ class Outbox:
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self._now = now
-        #: Where the messages are that were taken: these are under way.
-        self._under_way: dict[str, int] = {}
-        #: All up to this position are under way, …
+        self._under_way = UnderWay()
+        #: Of these nodes a condition may be in the outbox.
+        self._nodes: set[str] = set()
+        #: Up to this position all is under way that is no condition, …
         self._taken_until = 0
         #: … and all up to this one waited when the connection was made.
         self._backlog_until: int | None = None
         self._is_turn_of_backlog = False
-        #: Of what is under way: the Events of which a newer state has come meanwhile, …
-        self._outdated: set[str] = set()
-        #: … and the messages that the broker has acknowledged.
-        self._acknowledged: dict[str, Receipt] = {}
         self._messages = self._bytes = 0
         self._losses: dict[str, int] = dict.fromkeys(LOSS_REASONS, 0)
         self._lost_before: int | None = None
@@ -114,14 +79,16 @@ class Outbox:
     def _recount(self) -> None:
         with self._database.transaction() as connection:
             row = connection.execute("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM outbox").fetchone()
+            nodes = connection.execute(_NODES).fetchall()
         self._messages, self._bytes = row
+        self._nodes = {node for (node,) in nodes}
         self._taken_until = 0  # what was to make room is there again
         self._losses = {reason: self._database.number(_kept(reason)) for reason in LOSS_REASONS}
 
     @property
     def waiting(self) -> int:
         """How many messages the broker has not acknowledged."""
-        return self._messages - len(self._acknowledged)
+        return self._messages - len(self._under_way.acknowledged)
 
     def waiting_not_urgent(self) -> int:
         """Return how many of these are not urgent.
@@ -133,7 +100,7 @@ class Outbox:
             (count,) = connection.execute(
                 "SELECT COUNT(*) FROM outbox WHERE NOT first AND severity < ?", (NODE_SEVERITY,)
             ).fetchone()
-            return int(count) - sum(not receipt.is_urgent for receipt in self._acknowledged.values())
+            return int(count) - sum(not receipt.is_urgent for receipt in self._under_way.acknowledged.values())
 
     @property
     def bytes(self) -> int:
@@ -144,7 +111,7 @@ class Outbox:
     def fullness(self) -> float:
         """How much of the room is taken, as a part of the bound that is nearer."""
         with self._database.lock:  # watches ask, while the link notes what is acknowledged
-            kept = sum(receipt.size for receipt in self._acknowledged.values())
+            kept = sum(receipt.size for receipt in self._under_way.acknowledged.values())
         return max(self.waiting / self._max_messages, (self._bytes - kept) / self._max_bytes)
 
     @property
@@ -162,7 +129,7 @@ class Outbox:
         with self._database.transaction() as connection:
             (put_at,) = connection.execute(
                 "SELECT MIN(put_at) FROM outbox WHERE uid NOT IN (SELECT value FROM json_each(?))",
-                (json.dumps(list(self._acknowledged)),),
+                (json.dumps(list(self._under_way.acknowledged)),),
             ).fetchone()
         return 0.0 if put_at is None else max(0.0, self._now() - put_at)
 
@@ -170,49 +137,46 @@ class Outbox:
         """Let `message` wait, in the place of an older state of its Event if one waits; conditions at the end."""
         with self._database.transaction() as connection:
             replaced = connection.execute(
-                "SELECT size, first FROM outbox WHERE uid = ?",
-                (message.uid,),
+                "SELECT size, first, severity FROM outbox WHERE uid = ?", (message.uid,)
             ).fetchone()
-            if replaced and message.severity >= CONDITION_SEVERITY:
+            if replaced and max(message.severity, replaced[2]) >= CONDITION_SEVERITY:
                 connection.execute("DELETE FROM outbox WHERE uid = ?", (message.uid,))
                 message = replace(message, first=message.first or bool(replaced[1]))
-            connection.execute(
-                "INSERT INTO outbox (uid, count, severity, topic, payload, first, size, put_at)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (uid)"
-                " DO UPDATE SET count = excluded.count, severity = excluded.severity, topic = excluded.topic,"
-                " payload = excluded.payload, first = MAX(first, excluded.first), size = excluded.size",
-                (
-                    message.uid,
-                    message.count,
-                    message.severity,
-                    message.topic,
-                    message.payload,
-                    message.first,
-                    message.size,
-                    self._now(),
-                ),
-            )
+            self._insert(connection, message)
             self._messages += 0 if replaced else 1
             self._bytes += message.size - (replaced[0] if replaced else 0)
-            self._note_newer(message.uid)
+            self._look_from(self._under_way.note_newer(message.uid))
             self._make_room(connection)
 
-    def _note_newer(self, uid: str) -> None:
-        """What the broker has of this Event need not be kept: the newer state says all that it says."""
-        if self._acknowledged.pop(uid, None) is not None:
-            self._leave_way(uid)
-        elif uid in self._under_way:
-            self._outdated.add(uid)
+    def _insert(self, connection: sqlite3.Connection, message: Message) -> None:
+        connection.execute(
+            "INSERT INTO outbox (uid, count, severity, topic, payload, node, first, size, put_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (uid)"
+            " DO UPDATE SET count = excluded.count, severity = excluded.severity, topic = excluded.topic,"
+            " payload = excluded.payload, first = MAX(first, excluded.first), size = excluded.size",
+            (
+                message.uid,
+                message.count,
+                message.severity,
+                message.topic,
+                message.payload,
+                message.node,
+                message.first,
+                message.size,
+                self._now(),
+            ),
+        )
+        if is_condition(message):
+            self._nodes.add(message.node)
 
-    def _leave_way(self, uid: str) -> None:
-        position = self._under_way.pop(uid, None)
-        if position is not None:
-            self._taken_until = min(self._taken_until, position - 1)
+    def _look_from(self, position: int) -> None:
+        """There may be something to take from `position` on."""
+        self._taken_until = min(self._taken_until, position - 1)
 
     def is_waiting(self, uid: str) -> bool:
         """Tell whether a state of this Event waits that is not under way: the next would take its place."""
         if uid in self._under_way:
-            return uid in self._outdated
+            return self._under_way.is_outdated(uid)
         with self._database.transaction() as connection:
             return connection.execute("SELECT 1 FROM outbox WHERE uid = ?", (uid,)).fetchone() is not None
 
@@ -221,16 +185,16 @@ class Outbox:
 
     def _make_room(self, connection: sqlite3.Connection) -> None:
         """Let go until the bounds hold: what the broker has, then the oldest of the least severe, a loss."""
-        while self._is_full() and self._acknowledged:
-            kept = next(iter(self._acknowledged.values()))
+        while self._is_full() and self._under_way.acknowledged:
+            kept = next(iter(self._under_way.acknowledged.values()))
             self._delete(connection, kept)
-            self._forget(kept)
+            self._under_way.end(kept.uid)
         while self._is_full():
             row = connection.execute(
                 "DELETE FROM outbox WHERE position = (SELECT position FROM outbox"
                 " WHERE uid NOT IN (SELECT value FROM json_each(?)) ORDER BY severity, position LIMIT 1)"
                 " RETURNING size",
-                (json.dumps(list(self._under_way)),),
+                (json.dumps(list(self._under_way.uids)),),
             ).fetchone()
             if row is None:
                 return
@@ -290,87 +254,95 @@ class Outbox:
             return []
 
         def may_go(message: Message) -> bool:
-            return message.uid not in leave and (not urgent or is_urgent(message))
+            is_free = message.uid not in self._under_way and message.uid not in leave
+            return is_free and not is_condition(message) and (not urgent or is_urgent(message))
 
-        with self._all_or_none(), self._database.transaction() as connection:
-            backlog_until = self._note_backlog(connection)
-            taken: list[Message] = []
-            if self._taken_until < backlog_until:
-                taken = self._take_fresh(connection, self._share(limit), after=backlog_until, may_go=may_go)
-            return taken + self._take_oldest(connection, limit - len(taken), may_go=may_go)
-
-    @contextmanager
-    def _all_or_none(self) -> Iterator[None]:
-        """Let nothing be under way that a read had found before it failed: nobody would hand it over."""
-        with self._database.lock:
-            before = self._under_way.copy()
-            try:
-                yield
-            except BaseException:
-                self._under_way = before
-                raise
+        with self._database.lock:  # a newer state that comes has to come before or after all of this
+            with self._database.transaction() as connection:
+                backlog_until = self._note_backlog(connection)
+                taken = self._conditions(connection, leave)[:limit]
+                if self._taken_until < backlog_until:
+                    share = self._share(limit - len(taken))
+                    taken += self._fresh(connection, share, after=backlog_until, may_go=may_go)
+                taken += self._oldest(connection, limit - len(taken), besides=dict(taken), may_go=may_go)
+            for position, message in taken:
+                self._under_way.begin(message, position)
+        return [message for _, message in taken]
 
     def _share(self, limit: int) -> int:
         """Return how many of `limit` messages may be fresh while there is a backlog; of an odd one in turns."""
         self._is_turn_of_backlog ^= limit % 2 == 1
         return (limit + (not self._is_turn_of_backlog)) // 2
 
-    def _take_fresh(
+    def _conditions(self, connection: sqlite3.Connection, leave: Collection[str]) -> list[tuple[int, Message]]:
+        """Find the condition of each node that is next, unless it is one to leave; those behind it wait for it."""
+        found = [self._next_condition(connection, node) for node in list(self._nodes)]
+        return sorted(
+            (one for one in found if one is not None and one[1].uid not in leave), key=lambda one: one[0]
+        )
+
+    def _next_condition(self, connection: sqlite3.Connection, node: str) -> tuple[int, Message] | None:
+        """Return the oldest condition of `node` that the broker has not acknowledged, None if one is in flight."""
+        if self._under_way.has_condition_of(node):
+            return None
+        position = None
+        for position, *fields in connection.execute(_OF_NODE, (node,)):
+            message = Message(*fields)
+            if message.uid not in self._under_way.acknowledged:
+                return None if message.uid in self._under_way else (position, message)
+        if position is None:
+            self._nodes.discard(node)
+        return None
+
+    def _fresh(
         self, connection: sqlite3.Connection, limit: int, *, after: int, may_go: Callable[[Message], bool]
-    ) -> list[Message]:
-        found: list[Message] = []
-        for position, message in _rows(connection, after):
-            if len(found) == limit:
-                break
-            if message.severity >= CONDITION_SEVERITY:
-                continue  # an older one may be in the backlog
-            if message.uid not in self._under_way and may_go(message):
-                self._under_way[message.uid] = position
-                found.append(message)
-        return found
+    ) -> list[tuple[int, Message]]:
+        """Find what has come since the connection was made."""
+        return list(islice((row for row in _rows(connection, after) if may_go(row[1])), limit))
 
-    def _take_oldest(
-        self, connection: sqlite3.Connection, limit: int, *, may_go: Callable[[Message], bool]
-    ) -> list[Message]:
-        """Take what has waited for longest, and note up to where all is under way.
-
-        No condition passes one that has to wait for the acknowledgement of its older state.
-        """
-        found: list[Message] = []
-        is_gapless = do_conditions_go = True
+    def _oldest(
+        self,
+        connection: sqlite3.Connection,
+        limit: int,
+        *,
+        besides: Mapping[int, Message],
+        may_go: Callable[[Message], bool],
+    ) -> list[tuple[int, Message]]:
+        """Find what has waited for longest `besides` what was found already, and note up to where all is taken."""
+        found: list[tuple[int, Message]] = []
+        is_gapless, taken_until = True, self._taken_until
         for position, message in _rows(connection, self._taken_until):
             if len(found) == limit:
                 break
-            is_condition = message.severity >= CONDITION_SEVERITY
-            if is_condition and message.uid in self._outdated:
-                is_gapless = do_conditions_go = False
-            elif message.uid not in self._under_way:
-                if not may_go(message) or (is_condition and not do_conditions_go):
-                    is_gapless = False
-                    continue
-                self._under_way[message.uid] = position
-                found.append(message)
+            if position not in besides and may_go(message):
+                found.append((position, message))
+            elif not (position in besides or is_condition(message) or message.uid in self._under_way):
+                is_gapless = False
             if is_gapless:
-                self._taken_until = position
+                taken_until = position
+        self._taken_until = taken_until
         return found
 
     def take_only(self, uid: str) -> Message | None:
-        """Return the message of one Event, which is under way now, or None if it does not wait any more."""
+        """Return the message of one Event, which is under way now, or None if it does not wait any more.
+
+        If it is a condition, that is the oldest of its node, behind which it waits.
+        """
         with self._database.transaction() as connection:
             row = connection.execute(f"{_SELECT} WHERE uid = ?", (uid,)).fetchone()
-            if row is None:
+            found = (row[0], Message(*row[1:])) if row else None
+            if found is not None and is_condition(found[1]):
+                found = self._next_condition(connection, found[1].node)
+            if found is None:
                 return None
-            self._under_way[uid] = row[0]
-        return Message(*row[1:])
+            self._under_way.begin(found[1], found[0])
+        return found[1]
 
     def acknowledge(self, message: Message) -> Receipt:
         """The broker has `message`, but it may not have written it down yet: keep it until `settle`."""
-        receipt = Receipt(message.uid, message.count, message.size, is_urgent(message))
         with self._database.lock:
-            if message.uid in self._outdated:
-                self.put_back(message)
-            else:
-                self._acknowledged[message.uid] = receipt
+            receipt, position = self._under_way.acknowledge(message)
+            self._look_from(position)
         return receipt
 
     def settle(self, receipts: Iterable[Receipt]) -> None:
@@ -381,16 +353,13 @@ class Outbox:
         """
         with self._database.lock:  # a newer state that comes has to come before or after all of this
             with self._database.transaction() as connection:
-                kept = [receipt for receipt in receipts if self._acknowledged.get(receipt.uid) is receipt]
+                acknowledged = self._under_way.acknowledged
+                kept = [receipt for receipt in receipts if acknowledged.get(receipt.uid) is receipt]
                 for receipt in kept:
                     self._delete(connection, receipt)
             for receipt in kept:
-                self._forget(receipt)
+                self._under_way.end(receipt.uid)
             self._note_room()
-
-    def _forget(self, receipt: Receipt) -> None:
-        """What was acknowledged is deleted: nothing is left in its place that could be taken."""
-        del self._under_way[receipt.uid], self._acknowledged[receipt.uid]
 
     def give_up(self, message: Message) -> None:
         """No broker will ever take `message`: count it as lost, unless a newer state has taken its place.
@@ -417,16 +386,12 @@ class Outbox:
     def put_back(self, message: Message) -> None:
         """`message` is not under way any more."""
         with self._database.lock:
-            self._leave_way(message.uid)
-            self._outdated.discard(message.uid)
-            self._acknowledged.pop(message.uid, None)
+            self._look_from(self._under_way.end(message.uid))
 
     def put_all_back(self) -> None:
         """The connection is gone: what was under way, and what was kept, is to go again."""
         with self._database.lock:
             self._under_way.clear()
-            self._outdated.clear()
-            self._acknowledged.clear()
             self._taken_until = 0
             self._backlog_until = None
 

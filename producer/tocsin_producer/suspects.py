@@ -23,7 +23,7 @@ PAUSES_SECONDS: Final = (0.0, 10.0, 60.0, 300.0, 900.0, 1800.0)
 #: After a try in vain, whichever comes next waits at least for so long: thousands may be held back.
 SPACING_SECONDS: Final = 10.0
 #: So many breaks in a row on one message, with none taken in between, make it suspect: if it is larger than all
-#: that was taken, and if it is not.
+#: that was taken, once anything was, and if it is not.
 LARGE_STREAK: Final = 2
 STREAK: Final = 5
 
@@ -81,7 +81,7 @@ class Suspects:
         known = self._suspicions.get(uid)
         if known is not None:
             return alone and self._count_try(uid, known)
-        if self._streak[1] >= (LARGE_STREAK if size > self._largest_taken else STREAK):
+        if self._streak[1] >= (LARGE_STREAK if 0 < self._largest_taken < size else STREAK):
             self._suspicions[uid] = _Suspicion(self._taken, self._clock())
         return False
 

@@ -18,7 +18,8 @@ from tocsin_producer.database import Database
 from tocsin_producer.filter import EventFilter, Rule
 from tocsin_producer.fold import Fold
 from tocsin_producer.intake import Intake, Wire
-from tocsin_producer.outbox import Message, Outbox
+from tocsin_producer.message import Message
+from tocsin_producer.outbox import Outbox
 
 RECORDING = Path(__file__).parents[1] / "data" / "node-failures.watch.ndjson.gz"
 
@@ -89,8 +90,12 @@ class Pipeline:
     wakes: list[None] = field(default_factory=list)
 
     def waiting(self) -> list[dict[str, Any]]:
-        """Return the payloads that wait, the oldest first."""
-        taken = self.outbox.take(10_000)
+        """Return the payloads that wait, in the order in which they leave."""
+        taken: list[Message] = []
+        while more := self.outbox.take(10_000):
+            taken += more
+            for message in more:
+                self.outbox.acknowledge(message)
         for message in taken:
             self.outbox.put_back(message)
         return [json.loads(message.payload) for message in taken]
@@ -139,5 +144,5 @@ def make_pipeline() -> MakePipeline:
     return make
 
 
-def message(uid: str, count: int = 1, *, severity: int = 1, payload: str = "{}") -> Message:
-    return Message(uid, count, severity, "t", payload)
+def message(uid: str, count: int = 1, *, severity: int = 1, payload: str = "{}", node: str = "") -> Message:
+    return Message(uid, count, severity, "t", payload, node)

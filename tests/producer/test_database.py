@@ -7,7 +7,8 @@ import pytest
 from tocsin_producer.checkpoint import Checkpoint
 from tocsin_producer.database import BOOT_LIMIT, Database, later_boot, next_boot
 from tocsin_producer.errors import StateError
-from tocsin_producer.outbox import Message, Outbox
+from tocsin_producer.message import Message
+from tocsin_producer.outbox import Outbox
 
 
 def test_a_boot_is_higher_than_every_earlier_one_even_when_the_clock_goes_back(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from tests.producer.conftest import MakePipeline, Pipeline, event, message
 from tocsin_producer.checkpoint import NOTHING, Checkpoint, Seen
 from tocsin_producer.database import Database
 from tocsin_producer.fold import Fold
-from tocsin_producer.outbox import CONDITION_SEVERITY, Outbox
+from tocsin_producer.message import CONDITION_SEVERITY, Message
+from tocsin_producer.outbox import Outbox
 
 INTERVAL = 1800.0
 DAY = 86_400
@@ -47,8 +48,10 @@ class Bench:
 
     def publish(self) -> list[tuple[str, int]]:
         self.fold.release()
-        taken = self.outbox.take(1000)
-        self.outbox.settle([self.outbox.acknowledge(one) for one in taken])
+        taken: list[Message] = []
+        while more := self.outbox.take(1000):
+            self.outbox.settle([self.outbox.acknowledge(one) for one in more])
+            taken += more
         self.firsts += [one.uid for one in taken if one.first]
         return [(one.uid, one.count) for one in taken]
 

@@ -18,10 +18,11 @@ from tocsin_producer.link import (
     WINDOW,
     Link,
 )
-from tocsin_producer.outbox import Message, Outbox
+from tocsin_producer.message import CONDITION_SEVERITY, Message
+from tocsin_producer.outbox import Outbox
 from tocsin_producer.rivalry import FIRST_LOOK_SECONDS, LOOK_SECONDS
 from tocsin_producer.status import OVERWRITTEN_PAUSE_SECONDS, RETELL_SECONDS, OwnStatus
-from tocsin_producer.suspects import LARGE_STREAK, PAUSES_SECONDS
+from tocsin_producer.suspects import PAUSES_SECONDS, STREAK
 from tocsin_schemas.session import Connection, Received
 
 STATUS = "k8s/v1/edge-042/status"
@@ -659,7 +660,7 @@ def test_its_own_status_that_comes_back_and_one_found_at_a_look_are_no_reason_to
 def test_a_break_that_we_make_ourselves_makes_nothing_suspect() -> None:
     bench = Bench()
     bench.put("a", "b")
-    for boot in range(17, 17 + LARGE_STREAK):
+    for boot in range(17, 17 + STREAK):
         bench.connect()
         bench.tell()
         assert bench.turn() == ["a", "b"]
@@ -687,6 +688,52 @@ def test_the_numbers_of_a_later_boot_begin_anew() -> None:
     bench.put("c")
     bench.turn()
     assert [(event["boot"], event["seq"]) for event in bench.fake.events()] == [(18, 1)]
+
+
+def put_condition(bench: Bench, reason: str) -> None:
+    payload = json.dumps({"uid": reason})
+    bench.outbox.put(message(reason, severity=CONDITION_SEVERITY, payload=payload, node="pi-1"))
+
+
+def settle_down(bench: Bench) -> None:
+    """Let time pass and the broker take what comes, until all is told."""
+    while bench.outbox.waiting:
+        bench.time += 10
+        bench.turn()
+        bench.tell()
+        for mid in list(bench.link._in_flight):
+            bench.answer(mid)
+
+
+def test_a_refused_condition_holds_back_the_later_ones_of_its_node() -> None:
+    bench = Bench()
+    bench.connect()
+    bench.tell()
+    put_condition(bench, "NodeReady")
+    assert bench.turn() == ["NodeReady"]
+    bench.answer(len(bench.fake.published), "Quota exceeded")
+    put_condition(bench, "NodeNotReady")
+    bench.put("a")
+    bench.time += 5
+    assert bench.turn() == ["a"]
+    settle_down(bench)
+    assert [event["uid"] for event in bench.fake.events()] == ["NodeReady", "a", "NodeReady", "NodeNotReady"]
+
+
+def test_breaks_right_after_a_start_let_no_condition_pass_an_older_one() -> None:
+    bench = Bench()
+    put_condition(bench, "NodeNotReady")
+    for _ in range(STREAK - 1):
+        bench.connect()
+        bench.time += LOOK_SECONDS
+        gone = bench.turn()
+        bench.tell()
+        assert gone + bench.turn() == ["NodeNotReady"]
+        bench.link.on_disconnected("5G")
+    put_condition(bench, "NodeReady")
+    bench.connect()
+    settle_down(bench)
+    assert [event["uid"] for event in bench.fake.events()] == ["NodeNotReady", "NodeReady"]
 
 
 def test_a_broker_that_hangs_up_on_every_event_makes_us_give_up_none() -> None:
@@ -729,7 +776,7 @@ def test_a_message_on_which_the_broker_hangs_up_keeps_nothing_back_and_is_given_
         tries += 1
         bench.link.on_disconnected("closed without a word")
     assert (arrived, dict(bench.outbox.losses)) == ({"a", "b"}, {"room": 0, "size": 1})
-    assert tries == LARGE_STREAK + len(PAUSES_SECONDS)
+    assert tries == STREAK + len(PAUSES_SECONDS)
     assert "gave up t: the broker hung up each time it came" in caplog.text
 
 

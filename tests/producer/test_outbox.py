@@ -6,15 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.producer.conftest import message
 from tocsin_producer import outbox as outbox_module
 from tocsin_producer.database import Database
-from tocsin_producer.outbox import CONDITION_SEVERITY, NODE_SEVERITY, Message, Outbox
+from tocsin_producer.message import CONDITION_SEVERITY, NODE_SEVERITY, Message, Receipt
+from tocsin_producer.outbox import Outbox
 
 
 def finish(outbox: Outbox, message: Message) -> None:
@@ -501,60 +503,161 @@ def test_what_is_given_up_takes_no_newer_state_of_its_event_with_it_and_is_then_
     assert uids(outbox.take(1)) == [("a", 2)]
 
 
-def condition(uid: str, count: int = 1) -> Message:
-    return message(uid, count, severity=CONDITION_SEVERITY)
+def condition(uid: str, count: int = 1, *, node: str = "pi-1") -> Message:
+    return message(uid, count, severity=CONDITION_SEVERITY, node=node)
+
+
+def drain_all(outbox: Outbox, limit: int = 16) -> list[tuple[str, int]]:
+    """Let the broker have all that goes, and return it in the order in which it left."""
+    left: list[tuple[str, int]] = []
+    while taken := outbox.take(limit):
+        left += uids(taken)
+        outbox.settle([outbox.acknowledge(one) for one in taken])
+    return left
 
 
 def test_a_condition_of_a_node_waits_behind_what_came_before_its_newest_state() -> None:
     outbox = make()
-    for one in (condition("not-ready", 1), condition("ready", 1), message("a"), condition("not-ready", 2)):
+    for one in (condition("not-ready", 1), condition("ready", 1), condition("not-ready", 2)):
         outbox.put(one)
-    assert uids(outbox.take(10)) == [("ready", 1), ("a", 1), ("not-ready", 2)]
+    assert drain_all(outbox) == [("ready", 1), ("not-ready", 2)]
 
 
-def test_no_condition_passes_one_whose_older_state_is_under_way() -> None:
+def test_conditions_of_nodes_leave_before_all_that_waits() -> None:
+    outbox = make(max_messages=2000)
+    for number in range(1000):
+        outbox.put(message(f"old-{number}"))
+    outbox.begin_connection()
+    outbox.put(message("fresh"))
+    outbox.put(condition("not-ready"))
+    outbox.put(condition("elsewhere", node="pi-2"))
+    assert uids(outbox.take(4)) == [("not-ready", 1), ("elsewhere", 1), ("fresh", 1), ("old-0", 1)]
+
+
+def test_of_each_node_one_condition_is_in_flight_and_the_next_goes_when_it_is_acknowledged() -> None:
     outbox = make()
     outbox.put(condition("ready", 1))
     (first,) = outbox.take(1)
-    outbox.put(condition("ready", 2))
-    outbox.put(condition("not-ready", 1))
-    outbox.put(message("a"))
-    assert uids(outbox.take(10)) == [("a", 1)]
+    for one in (condition("ready", 2), condition("not-ready"), condition("elsewhere", node="pi-2"), message("a")):
+        outbox.put(one)
+    assert uids(outbox.take(10)) == [("elsewhere", 1), ("a", 1)]
     outbox.acknowledge(first)
-    assert uids(outbox.take(10)) == [("ready", 2), ("not-ready", 1)]
+    (second,) = outbox.take(10)
+    assert uids([second]) == [("ready", 2)]
+    outbox.acknowledge(second)
+    assert uids(outbox.take(10)) == [("not-ready", 1)]
 
 
-def test_a_condition_that_comes_does_not_pass_one_that_waits() -> None:
+def test_a_condition_that_is_left_or_was_put_back_holds_back_the_later_ones_of_its_node() -> None:
     outbox = make()
-    outbox.put(message("a"))
-    outbox.put(condition("not-ready"))
-    drain(outbox, 1)
-    outbox.put(condition("ready"))
-    outbox.put(message("b"))
-    assert uids(outbox.take(10)) == [("b", 1), ("not-ready", 1), ("ready", 1)]
+    for one in (condition("ready"), condition("not-ready"), condition("elsewhere", node="pi-2")):
+        outbox.put(one)
+    assert uids(outbox.take(10, leave=["ready"])) == [("elsewhere", 1)]
+    (ready,) = outbox.take(10)
+    outbox.put_back(ready)
+    assert outbox.waiting == 3
+    assert uids(outbox.take(10)) == [("ready", 1)]
 
 
-@given(st.lists(st.sampled_from(["up", "down", "take", "acknowledge", "break"]), max_size=40))
-def test_the_last_condition_that_leaves_is_the_last_that_came(steps: list[str]) -> None:
-    outbox, counts, last = make(), {"up": 0, "down": 0}, None
-    left: list[tuple[str, int]] = []
+def test_in_the_place_of_a_condition_the_oldest_of_its_node_is_taken_alone() -> None:
+    outbox = make()
+    for one in (condition("ready", 1), condition("not-ready"), condition("ready", 2)):
+        outbox.put(one)
+    assert outbox.take_only("ready") == condition("not-ready")
+    assert outbox.take_only("ready") is None
+
+
+def test_only_urgent_things_are_asked_for_and_conditions_are_always() -> None:
+    outbox = make()
+    outbox.put(message("repeat", 2))
+    outbox.put(condition("ready", 2))
+    assert uids(outbox.take(10, urgent=True)) == [("ready", 2)]
+
+
+def test_conditions_that_wait_in_a_file_leave_in_their_order_after_a_restart(tmp_path: Path) -> None:
+    database = Database(tmp_path / "outbox.db")
+    outbox = make(database)
+    for one in (message("a"), condition("ready"), condition("not-ready")):
+        outbox.put(one)
+    outbox.take(1)
+    database.close()
+    assert drain_all(make(Database(tmp_path / "outbox.db"))) == [("ready", 1), ("a", 1), ("not-ready", 1)]
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"), [(message("a", 1), condition("a", 2)), (condition("a", 1), message("a", 2))]
+)
+def test_a_state_that_becomes_a_condition_or_no_longer_is_one_still_leaves(older: Message, newer: Message) -> None:
+    outbox = make()
+    outbox.put(older)
+    outbox.put(message("other"))
+    taken, _ = outbox.take(2)
+    outbox.put(newer)
+    assert outbox.take(10) == []
+    outbox.acknowledge(taken)
+    assert outbox.take(10) == [newer]
+
+
+def test_thousands_of_conditions_drain_without_each_being_read_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one node, behind one that is held back, and with a Warning behind them all."""
+    outbox = make(max_messages=10_000)
+    outbox.put(condition("refused", node="pi-2"))
+    for number in range(2000):
+        outbox.put(condition(f"{number}", node=f"pi-{2 + number % 2}"))
+    outbox.put(message("warning"))
+    read = [0]
+
+    def count(*fields: Any) -> Message:
+        read[0] += 1
+        return Message(*fields)
+
+    monkeypatch.setattr(outbox_module, "Message", count)
+    while taken := outbox.take(16, leave=["refused"]):
+        outbox.settle([outbox.acknowledge(one) for one in taken])
+    assert outbox.waiting == 1001
+    assert read[0] < 12_000
+
+
+_NODE_STEPS = ("up", "down", "take", "acknowledge", "refuse", "break", "settle")
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(_NODE_STEPS), st.sampled_from(["pi-1", "pi-2"])), max_size=60),
+    st.integers(1, 4),
+)
+def test_the_last_condition_of_a_node_that_leaves_is_the_last_that_came(
+    steps: list[tuple[str, str]], limit: int
+) -> None:
+    outbox, counts = make(), dict.fromkeys(itertools.product(("up", "down"), ("pi-1", "pi-2")), 0)
+    last: dict[str, tuple[str, int]] = {}
+    left: dict[str, tuple[str, int]] = {}
     under_way: list[Message] = []
-    for step in [*steps, "break"]:
-        if step in counts:
-            counts[step] += 1
-            last = (step, counts[step])
-            outbox.put(condition(*last))
+    receipts: list[Receipt] = []
+    for step, node in steps:
+        if step in ("up", "down"):
+            counts[step, node] += 1
+            last[node] = (f"{node}-{step}", counts[step, node])
+            outbox.put(condition(*last[node], node=node))
         elif step == "take":
-            under_way += outbox.take(1)
+            under_way += outbox.take(limit)
+            assert len({one.node for one in under_way}) == len(under_way)
         elif step == "acknowledge" and under_way:
             one = under_way.pop(0)
-            left.append((one.uid, one.count))
-            outbox.settle([outbox.acknowledge(one)])
+            left[one.node] = (one.uid, one.count)
+            receipts.append(outbox.acknowledge(one))
+        elif step == "refuse" and under_way:
+            outbox.put_back(under_way.pop())
+        elif step == "settle":
+            outbox.settle(receipts)
+            receipts.clear()
         elif step == "break":
             outbox.put_all_back()
             outbox.begin_connection()
             under_way.clear()
-    while rest := outbox.take(1):
-        left += uids(rest)
+            receipts.clear()
+    outbox.put_all_back()
+    while rest := outbox.take(limit):
+        left |= {one.node: (one.uid, one.count) for one in rest}
         outbox.settle([outbox.acknowledge(one) for one in rest])
-    assert left[-1:] == ([last] if last else [])
+    assert left == last

@@ -1,6 +1,7 @@
 """An outbox against what it promises, told in plain lists, whatever is done to it in whatever order."""
 
 import sqlite3
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 
@@ -10,10 +11,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.producer.conftest import message
 from tocsin_producer.database import Database
-from tocsin_producer.outbox import Message, Outbox, Receipt, is_urgent
+from tocsin_producer.message import Message, Receipt, is_condition, is_urgent
+from tocsin_producer.outbox import Outbox
 
 ROOM = 4
 _UIDS = st.sampled_from("abcdef")
+#: The Events of which a state may be a condition, and of which node.
+_NODES = dict.fromkeys("abc", "pi-1") | dict.fromkeys("def", "pi-2")
 
 
 class Outside(RuleBasedStateMachine):
@@ -28,6 +32,8 @@ class Outside(RuleBasedStateMachine):
         self.handed: dict[str, int] = {}
         self.told: dict[str, int] = {}
         self.under_way: list[Message] = []
+        #: The states that were put last, in their order: those of conditions leave in this one.
+        self.newest: dict[str, Message] = {}
         self.receipts: list[Receipt] = []
         #: The last position when the first message of this connection was taken.
         self.backlog_until: int | None = None
@@ -45,55 +51,91 @@ class Outside(RuleBasedStateMachine):
         return {
             receipt.uid
             for receipt in self.receipts
-            if receipt is self.outbox._acknowledged.get(receipt.uid) and receipt.count == counts[receipt.uid]
+            if receipt is self.outbox._under_way.acknowledged.get(receipt.uid)
+            and receipt.count == counts[receipt.uid]
         }
 
     def free(self) -> list[tuple[int, str]]:
-        """Return what waits and is not under way, by position."""
+        """Return what waits, is not under way and is no condition, by position."""
         taken = {one.uid for one in self.under_way} | self.kept()
-        return [(position, uid) for position, uid, _ in self.rows() if uid not in taken]
+        return [
+            (position, uid)
+            for position, uid, _ in self.rows()
+            if uid not in taken and not is_condition(self.newest[uid])
+        ]
 
-    @rule(uid=_UIDS, growth=st.integers(1, 3), first=st.booleans(), severity=st.integers(0, 2))
+    def conditions(self, leave: Collection[str] = ()) -> list[Message]:
+        """Return the conditions that may go: of each node the one that was put first, if none is in flight."""
+        held = {one.node for one in self.under_way if is_condition(one)}
+        waits = {uid for _, uid, _ in self.rows()} - self.kept()
+        found = []
+        for one in self.newest.values():
+            if one.uid in waits and is_condition(one) and one.node not in held:
+                held.add(one.node)
+                if one.uid not in leave and one.uid not in [other.uid for other in self.under_way]:
+                    found.append(one)
+        return found
+
+    @rule(uid=_UIDS, growth=st.integers(1, 3), first=st.booleans(), severity=st.sampled_from([0, 1, 2, 3, 3, 3]))
     def put(self, uid: str, growth: int, severity: int, *, first: bool) -> None:
         self.counts[uid] = self.counts.get(uid, 0) + growth
-        self.outbox.put(replace(message(uid, self.counts[uid], severity=severity), first=first))
+        one = message(uid, self.counts[uid], severity=severity, node=_NODES[uid])
+        self.newest.pop(uid, None)
+        self.newest[uid] = one
+        self.outbox.put(replace(one, first=first))
 
-    @rule(uids=st.lists(_UIDS, max_size=3))
-    def put_and_fail(self, uids: list[str]) -> None:
+    @rule(uids=st.lists(_UIDS, max_size=3), severity=st.sampled_from([1, 3]))
+    def put_and_fail(self, uids: list[str], severity: int) -> None:
         before = self.rows()
         with suppress(sqlite3.OperationalError), self.database.transaction() as connection:
             for uid in uids:
-                self.outbox.put(message(uid, self.counts.get(uid, 0) + 1))
+                self.outbox.put(message(uid, self.counts.get(uid, 0) + 1, severity=severity, node=_NODES[uid]))
             connection.execute("no such statement")
         assert self.rows() == before
 
     @rule(limit=st.integers(1, 5))
     def take(self, limit: int) -> None:
-        free = self.free()
+        conditions, free = [one.uid for one in self.conditions()], self.free()
         is_there_any = len(self.rows()) > len(self.outbox._under_way)
         taken = self.outbox.take(limit)
         if is_there_any and self.backlog_until is None:
             self.backlog_until = max((position for position, *_ in self.rows()), default=0)
         went = {one.uid for one in taken}
-        assert len(taken) == len(went) == min(limit, len(free))
+        assert len(taken) == len(went) == min(limit, len(conditions) + len(free))
+        assert [one.uid for one in taken if is_condition(one)] == conditions[:limit]
         until = self.backlog_until or 0
         backlog = [uid for position, uid in free if position <= until]
         fresh = [uid for position, uid in free if position > until]
         for lane in (backlog, fresh):
             gone = [uid for uid in lane if uid in went]
             assert gone == lane[: len(gone)] == [one.uid for one in taken if one.uid in lane]
-        assert len(went & set(backlog)) >= min(len(backlog), limit // 2)
+        left = limit - len(conditions[:limit])
+        assert len(went & set(backlog)) >= min(len(backlog), left // 2)
         self.hand_over(taken)
 
     @rule(limit=st.integers(1, 5), leave=st.sets(_UIDS, max_size=4), urgent=st.booleans())
     def take_some(self, limit: int, leave: set[str], *, urgent: bool) -> None:
         free = [uid for _, uid in self.free()]
+        conditions = [one.uid for one in self.conditions(leave)][:limit]
         taken = self.outbox.take(limit, leave=leave, urgent=urgent)
         if len(self.rows()) > len(self.outbox._under_way) - len(taken) and self.backlog_until is None:
             self.backlog_until = max((position for position, *_ in self.rows()), default=0)
-        assert all(one.uid in free and one.uid not in leave for one in taken)
+        assert [one.uid for one in taken if is_condition(one)] == conditions
+        assert all(is_condition(one) or (one.uid in free and one.uid not in leave) for one in taken)
         assert all(is_urgent(one) for one in taken) or not urgent
         self.hand_over(taken)
+
+    @precondition(lambda self: not self.under_way)
+    @rule(uid=_UIDS)
+    def take_only(self, uid: str) -> None:
+        waits = {uid for _, uid, _ in self.rows()} - self.kept()
+        conditions = {one.node: one.uid for one in self.conditions()}
+        if uid in waits:
+            is_one = is_condition(self.newest[uid])
+            taken = self.outbox.take_only(uid)
+            assert taken is not None
+            assert taken.uid == (conditions[_NODES[uid]] if is_one else uid)
+            self.hand_over([taken])
 
     def hand_over(self, taken: list[Message]) -> None:
         for one in taken:
@@ -140,4 +182,4 @@ class Outside(RuleBasedStateMachine):
 
 
 TestOutside = Outside.TestCase
-TestOutside.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestOutside.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)

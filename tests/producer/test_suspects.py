@@ -7,6 +7,7 @@ class Bench:
         self.suspects = Suspects(lambda: self.time)
 
     def suspect(self) -> None:
+        self.suspects.note_taken("small", 500)
         for _ in range(LARGE_STREAK):
             assert self.suspects.due() is None
             self.breaks(alone=False)
@@ -19,7 +20,7 @@ def test_the_oldest_under_way_that_is_larger_than_all_that_was_taken_is_suspecte
     bench = Bench()
     bench.suspects.note_taken("small", 500)
     for _ in range(LARGE_STREAK):
-        bench.breaks("small", 500)
+        bench.breaks("as small", 500)
     assert bench.suspects.due() is None
     bench.suspect()
     assert list(bench.suspects.uids) == ["a"]
@@ -34,6 +35,13 @@ def test_a_message_on_which_the_connection_ends_again_and_again_is_suspected_wha
         assert bench.suspects.due() is None
     bench.breaks()
     assert bench.suspects.due() == "a"
+
+
+def test_before_anything_was_taken_no_message_is_large() -> None:
+    bench = Bench()
+    for _ in range(STREAK - 1):
+        bench.breaks()
+        assert bench.suspects.due() is None
 
 
 def test_something_taken_in_between_ends_the_streak() -> None:
