@@ -17,6 +17,7 @@ from tocsin_producer.api import ANSWER_SECONDS, BODY_LIMIT, NETWORK_ERRORS, OPEN
 from tocsin_producer.checkpoint import Checkpoint
 from tocsin_producer.errors import ApiError, ExpiredError, ResolveError, TokenError, TooLargeError
 from tocsin_producer.intake import Intake
+from tocsin_producer.listed import Listed, metadata
 from tocsin_schemas.backoff import backoff_seconds
 from tocsin_schemas.pulse import Pulse
 
@@ -130,15 +131,17 @@ class Watch:
         """Read all pages, which are of one moment, and forget what they do not name any more."""
         generation = self._checkpoint.begin_list()
         query: dict[str, str | int] = {**self._selection()}
+        listed = Listed()
         while True:
             page = self._get_page(query)
-            self._take_page(page)
-            metadata = _metadata(page)
-            if not metadata.get("continue"):
+            self._offer(listed.take_page(page.get("items") or []))
+            about = metadata(page)
+            if not about.get("continue"):
                 break
-            query["continue"] = metadata["continue"]
+            query["continue"] = about["continue"]
+        self._offer(listed.take_rest())
         self._checkpoint.end_list(self._selector, generation)
-        self._resource_version = metadata.get("resourceVersion") or None
+        self._resource_version = about.get("resourceVersion") or None
         if self._resource_version is None:
             raise ApiError(200, "the list has no resource version")
         self.has_listed = True
@@ -159,12 +162,8 @@ class Watch:
                 self._page_size = min(PAGE_SIZE, self._page_size * 2)
                 return page
 
-    def _take_page(self, page: dict[str, Any]) -> None:
-        items = page.get("items") or []
-        if not isinstance(items, list):
-            self._intake.note_malformed("a list whose items are no list")
-            return
-        items = sorted(items, key=_version)
+    def _offer(self, items: list[object]) -> None:
+        """Offer what was listed, a portion at a time."""
         for start in range(0, len(items), _PORTION):
             self._wait_for_room()
             self._intake.offer(items[start : start + _PORTION], self._selector)
@@ -238,7 +237,7 @@ class Watch:
 
     def _advance(self, value: object) -> None:
         """Go on from here after a break; what has been handled is committed."""
-        version = _metadata(value).get("resourceVersion")
+        version = metadata(value).get("resourceVersion")
         if isinstance(version, str) and version:
             self._resource_version = version
 
@@ -266,20 +265,6 @@ class Watch:
         if self._failures > 1:
             _log.info("watching again after %d failures", self._failures)
         self._failures = 0
-
-
-def _version(item: object) -> int:
-    """Return what items of a page are sorted by: in which order they were written, and not called.
-
-    Versions are numbers wherever etcd or kine keeps them, and compared as such (KEP-5504).
-    """
-    version = _metadata(item).get("resourceVersion")
-    return int(version) if isinstance(version, str) and version.isdecimal() else 0
-
-
-def _metadata(value: object) -> dict[str, Any]:
-    metadata = value.get("metadata") if isinstance(value, dict) else None
-    return metadata if isinstance(metadata, dict) else {}
 
 
 def _status(value: object) -> ApiError:

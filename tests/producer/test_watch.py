@@ -14,7 +14,7 @@ import pytest
 from tests.fakes import apiserver_faults as faults
 from tests.fakes.apiserver import ApiServer
 from tests.fakes.recording import Notification
-from tests.producer.conftest import MakePipeline, Pipeline, event
+from tests.producer.conftest import Event, MakePipeline, Pipeline, event
 from tests.waiting import until
 from tocsin_producer import api as api_module
 from tocsin_producer import watch as watch_module
@@ -23,7 +23,7 @@ from tocsin_producer.credentials import Credentials
 from tocsin_producer.errors import ResolveError
 from tocsin_producer.event import read_event
 from tocsin_producer.plan import ApiServer as Server
-from tocsin_producer.watch import Watch
+from tocsin_producer.watch import PAGE_SIZE, Watch
 from tocsin_schemas.event import EventPayload
 
 LIST: Final = "list"
@@ -261,6 +261,27 @@ def test_an_odd_line_is_counted_and_the_watch_goes_on(
         following.until(("a", 3))
         until(lambda: following.pipeline.intake.sums()["malformed"] == 1)
         assert following.verbs() == [LIST, WATCH]
+
+
+def of_node(uid: str, name: str, reason: str, count: int = 1) -> Event:
+    """Return a condition of a node, in an Event object of this name."""
+    made = event(uid, type="Normal", reason=reason, count=count, involvedObject={"kind": "Node", "name": "pi-1"})
+    made["metadata"] |= {"name": name, "namespace": "default"}
+    return made
+
+
+def test_conditions_of_nodes_are_told_in_the_order_in_which_they_were_written_whatever_page_they_are_on(
+    server: ApiServer, make_pipeline: MakePipeline
+) -> None:
+    server.events.put(of_node("down", "pi-1.0001", "NodeNotReady"))
+    for number in range(PAGE_SIZE + 10):
+        server.events.put(of_node(f"start-{number}", f"pi-1.1{number:03}", "NodeHasSufficientMemory"))
+    server.events.put(of_node("up", "pi-1.2000", "NodeReady"))
+    server.events.put(of_node("down", "pi-1.0001", "NodeNotReady", 2))
+    with followed(server, make_pipeline(), selector="involvedObject.kind=Node,type=Normal") as following:
+        following.until_following()
+        told = [uid for uid, _ in following.pipeline.told() if uid in ("down", "up")]
+    assert told == ["up", "down"]
 
 
 def test_a_list_without_items_is_an_empty_one(server: ApiServer, make_pipeline: MakePipeline) -> None:
