@@ -134,16 +134,16 @@ class Watch:
         listed = Listed()
         while True:
             page = self._get_page(query)
-            self._offer(listed.take_page(page.get("items") or []))
+            self._offer(listed.take_page(_items(page)))
             about = metadata(page)
             if not about.get("continue"):
                 break
             query["continue"] = about["continue"]
         self._offer(listed.take_rest())
-        self._checkpoint.end_list(self._selector, generation)
-        self._resource_version = about.get("resourceVersion") or None
-        if self._resource_version is None:
+        if not about.get("resourceVersion"):
             raise ApiError(200, "the list has no resource version")
+        self._checkpoint.end_list(self._selector, generation)
+        self._resource_version = about["resourceVersion"]
         self.has_listed = True
         self._on_list(self._client)
 
@@ -265,6 +265,18 @@ class Watch:
         if self._failures > 1:
             _log.info("watching again after %d failures", self._failures)
         self._failures = 0
+
+
+def _items(page: dict[str, Any]) -> list[object]:
+    """Return what a page of a list names.
+
+    Raises:
+        ApiError: it is none: a proxy may answer in the place of the API server. Nothing may be forgotten for that.
+    """
+    items = page.get("items", ...)
+    if items is not None and not isinstance(items, list):
+        raise ApiError(200, "the answer is no list of Events")
+    return items or []
 
 
 def _status(value: object) -> ApiError:

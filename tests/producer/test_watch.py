@@ -3,11 +3,11 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final, Literal, NoReturn
+from typing import Any, Final, Literal, NoReturn
 
 import pytest
 
@@ -290,6 +290,38 @@ def test_a_list_without_items_is_an_empty_one(server: ApiServer, make_pipeline: 
         following.until_following()
         server.events.put(event("a"))
         following.until(("a", 3))
+
+
+class Odd(ApiClient):
+    """Answers every list with one and the same object."""
+
+    def __init__(self, answer: dict[str, Any]) -> None:
+        super().__init__(Server("http://127.0.0.1:1"), None)
+        self.answer = answer
+
+    def get(self, path: str, query: Mapping[str, str | int] | None = None, *, limit: int = 0) -> dict[str, Any]:  # noqa: ARG002 - as the real one
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": "ok"},
+        {"items": []},
+        {"items": {}, "metadata": {"resourceVersion": "7"}},
+        {"metadata": {"resourceVersion": "7"}},
+    ],
+    ids=["odd", "no version", "odd items", "no items"],
+)
+def test_an_answer_that_is_no_list_makes_nothing_forgotten(
+    make_pipeline: MakePipeline, answer: dict[str, Any]
+) -> None:
+    pipeline = make_pipeline()
+    pipeline.intake.offer([event("a")], "type=Warning")
+    watch = Watch(Odd(answer), pipeline.intake, pipeline.checkpoint, selector="type=Warning")
+    assert watch.step() > 0
+    assert pipeline.checkpoint.seen("a").count == 3
+    assert not watch.has_listed
 
 
 def test_a_deleted_event_is_forgotten_and_not_told(server: ApiServer, make_pipeline: MakePipeline) -> None:
