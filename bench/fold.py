@@ -69,11 +69,11 @@ class Site:
     def publish(self) -> None:
         """Publish what is due by now."""
         self._fold.release()
-        taken = self._outbox.take(_MESSAGES)
-        for message in taken:
-            self.published[message.uid] += 1
-            self.last[message.uid] = message.count
-        self._outbox.settle([self._outbox.acknowledge(message) for message in taken])
+        while taken := self._outbox.take(_MESSAGES):
+            for message in taken:
+                self.published[message.uid] += 1
+                self.last[message.uid] = message.count
+            self._outbox.settle([self._outbox.acknowledge(message) for message in taken])
 
     def sums(self) -> dict[str, int]:
         """Return what became of all that was offered."""

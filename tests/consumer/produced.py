@@ -61,10 +61,10 @@ class Producer:
 
     def published(self) -> Iterator[EventPayload]:
         """Yield what there is to publish."""
-        taken = self._outbox.take(_MESSAGES)
-        for message in taken:
-            yield EventPayload.model_validate_json(f'{message.payload[:-1]},"boot":1,"seq":1}}')
-        self._outbox.settle([self._outbox.acknowledge(message) for message in taken])
+        while taken := self._outbox.take(_MESSAGES):
+            for message in taken:
+                yield EventPayload.model_validate_json(f'{message.payload[:-1]},"boot":1,"seq":1}}')
+            self._outbox.settle([self._outbox.acknowledge(message) for message in taken])
 
 
 def produced(path: Path = RECORDING) -> list[Recorded]:
