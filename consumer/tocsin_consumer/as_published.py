@@ -70,6 +70,8 @@ class _Fold:
     known: dict[str, _Known] = field(default_factory=dict)
     #: When something that is held is due, and which Event; there may be others of an Event that no longer count.
     waits: list[tuple[datetime, str]] = field(default_factory=list)
+    #: The reasons that were told of each node since any of its conditions changed.
+    told_since: dict[str, set[str]] = field(default_factory=dict)
 
     def put(self, one: Recorded) -> Iterator[Recorded]:
         """Take the state of an Event, and yield it if it is to go now."""
@@ -82,15 +84,27 @@ class _Fold:
         known.count = event.count
         told_at = known.told_at
         is_due = told_at is None or event.count >= 2 * known.told or one.at - told_at >= _INTERVAL
-        if is_due or told_at is None or (_is_condition(event) and _CHANGE.fullmatch(event.reason)):
+        if is_due or told_at is None or (_is_condition(event) and self._is_news(event)):
             self.known[event.uid] = _Known(event.count, event.count, one.at)
             if _is_condition(event):
+                self._note_condition(event)
                 yield from self._conditions(one.at)
             yield one
             return
         if known.held is None:
             heapq.heappush(self.waits, (told_at + _INTERVAL, event.uid))
         known.held = one
+
+    def _is_news(self, event: EventPayload) -> bool:
+        """Whether a condition changes, or may end what was told of its node."""
+        is_change = _CHANGE.fullmatch(event.reason) is not None
+        return is_change or event.reason not in self.told_since.get(event.name, ())
+
+    def _note_condition(self, event: EventPayload) -> None:
+        if _CHANGE.fullmatch(event.reason):
+            self.told_since.pop(event.name, None)
+        else:
+            self.told_since.setdefault(event.name, set()).add(event.reason)
 
     def _conditions(self, now: datetime) -> Iterator[Recorded]:
         """Yield the conditions of nodes that are held: none of them is to come after a newer one."""

@@ -5,7 +5,8 @@ held; the newest takes the place of the one before it, and goes when the interva
 handful of messages a day, and whoever reads them always learns the last count.
 
 A condition of a node that has changed goes at once, however often: who is told that a node is ready has to be told
-that it is not. That a condition is as it should be, a kubelet says at each start as well, and that is held; but it
+that it is not. That a condition is as it should be goes at once if it was not told since any condition of its node
+changed: it may end what was told. After that it is a repeat, as a kubelet says it at each start, and held; but it
 goes before any other condition does, so that what was the case before is never told after it.
 """
 
@@ -58,9 +59,12 @@ class Fold:
         self._now = now
         self._messages = self._bytes = 0
         self._due_at = _NEVER
+        #: The reasons that were told of each node since any of its conditions changed. A new start begins anew.
+        self._told_since: dict[str, set[str]] = {}
         #: How many that were held have gone so far.
         self.released = 0
         database.on_rollback(self._recount)
+        database.on_rollback(self._told_since.clear)  # what was told then was not
 
     def _recount(self) -> None:
         with self._database.transaction() as connection:
@@ -73,13 +77,16 @@ class Fold:
         """How many Events have a repeat that is held."""
         return self._messages
 
-    def put(self, message: Message, seen: Seen) -> Seen:
-        """Let the newest state of an Event of which `seen` is known go or hold it; return what is known then."""
+    def put(self, message: Message, seen: Seen, *, reason: str = "") -> Seen:
+        """Let the newest state of an Event of which `seen` is known go or hold it; return what is known then.
+
+        Of a condition its `reason` says which it is.
+        """
         now = self._now()
-        if self._says_more(message, seen, now):
+        if self._says_more(message, seen, now) or (is_condition(message) and self._is_news(message.node, reason)):
             self._drop(message.uid)
-            if is_condition(message) and self._messages:
-                self._let_go("WHERE severity >= ?", CONDITION_SEVERITY)
+            if is_condition(message):
+                self._note_condition(message.node, reason)
             self._outbox.put(replace(message, first=not seen.told))
             return Seen(message.count, message.count, int(now))
         self._hold(message, due_at=seen.told_at + self._interval_seconds)
@@ -89,10 +96,22 @@ class Fold:
         """Whether `message` is to go; also where it takes the place of one that waits, or clocks were set back."""
         return (
             message.count >= 2 * seen.told
-            or _is_change(message)
             or not 0 <= now - seen.told_at < self._interval_seconds
             or self._outbox.is_waiting(message.uid)
         )
+
+    def _is_news(self, node: str, reason: str) -> bool:
+        """Whether a condition changes, or may end what was told of its node."""
+        return _CHANGE.fullmatch(reason) is not None or reason not in self._told_since.get(node, ())
+
+    def _note_condition(self, node: str, reason: str) -> None:
+        """A condition of `node` goes: what is held of conditions goes before it."""
+        if self._messages:
+            self._let_go("WHERE severity >= ?", CONDITION_SEVERITY)
+        if _CHANGE.fullmatch(reason):
+            self._told_since.pop(node, None)
+        else:
+            self._told_since.setdefault(node, set()).add(reason)
 
     def _hold(self, message: Message, *, due_at: float) -> None:
         self._drop(message.uid)
@@ -161,9 +180,3 @@ class Fold:
                 self._checkpoint.note_told(row[0], now)
             self._recount()
             self.released += len(rows)
-
-
-def _is_change(message: Message) -> bool:
-    """Tell whether `message` is of a condition of a node that is not what it was."""
-    reason = message.topic.rpartition("/")[2]
-    return is_condition(message) and _CHANGE.fullmatch(reason) is not None

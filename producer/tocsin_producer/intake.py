@@ -101,7 +101,9 @@ class Intake:
         if not self._filter.passes(state):
             return "filtered"
         known = self._checkpoint.seen(state.uid)
-        seen = self._fold.put(self._wire.message(state), known) if state.count > known.count else known
+        seen = known
+        if state.count > known.count:
+            seen = self._fold.put(self._wire.message(state), known, reason=state.reason)
         self._checkpoint.remember(state.uid, seen, watch, is_new=known is NOTHING)
         if seen is known:
             return "repeated"

@@ -62,6 +62,16 @@ def test_told_are_the_first_occurrence_doubled_counts_and_the_newest_after_each_
     ]
 
 
+def test_the_end_of_a_pressure_goes_each_time_and_its_repeat_after_the_interval() -> None:
+    of_node = {"type": "Normal", "kind": "Node", "name": "pi-1"}
+    said = [
+        watched(minute, 1 + minute // 2, uid=reason, reason=reason, **of_node)
+        for minute, reason in enumerate(["NodeHasDiskPressure", "NodeHasNoDiskPressure"] * 4)
+    ]
+    repeat = watched(8, 5, uid="NodeHasNoDiskPressure", reason="NodeHasNoDiskPressure", **of_node)
+    assert times_and_counts(*said, repeat) == [*((minute, 1 + minute // 2) for minute in range(8)), (37, 5)]
+
+
 def test_what_is_no_higher_count_is_no_occurrence() -> None:
     assert times_and_counts(watched(0, 3), watched(1, 3), watched(40, 2)) == [(0, 3)]
 

@@ -1,7 +1,7 @@
 import json
 import sqlite3
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -225,14 +225,12 @@ def test_whatever_comes_each_event_is_told_first_and_last_and_never_backwards(
         assert mine[-1] == last
 
 
-def condition(bench: Bench, reason: str, count: int) -> list[tuple[str, int]]:
+def condition(bench: Bench, reason: str, count: int, *, node: str = "pi-1") -> list[tuple[str, int]]:
     """Let a condition of a node reach `count`, and return what went out."""
-    said = replace(
-        message(reason, count), severity=CONDITION_SEVERITY, topic=f"k8s/v1/a/event/_cluster/Node/{reason}"
-    )
+    said = message(reason, count, severity=CONDITION_SEVERITY, node=node)
     known = bench.checkpoint.seen(reason)
     with bench.database.transaction():
-        seen = bench.fold.put(said, known)
+        seen = bench.fold.put(said, known, reason=reason)
         bench.checkpoint.remember(reason, seen, "w", is_new=known is NOTHING)
     return bench.publish()
 
@@ -253,3 +251,32 @@ def test_that_a_condition_is_as_it_should_be_is_folded_and_never_told_after_what
     assert later == [("NodeHasNoDiskPressure", 9), ("NodeHasDiskPressure", 3)]
     bench.time += INTERVAL
     assert bench.publish() == []
+
+
+def test_the_end_of_a_pressure_is_told_each_time_that_there_was_one() -> None:
+    bench = Bench()
+    for count in range(1, 8):
+        for reason in ("NodeHasDiskPressure", "NodeHasNoDiskPressure"):
+            bench.time += 60
+            assert condition(bench, reason, count) == [(reason, count)]
+
+
+def test_what_changes_of_another_node_makes_no_repeat_of_this_one_news() -> None:
+    bench = Bench()
+    assert condition(bench, "NodeHasNoDiskPressure", 8)
+    assert condition(bench, "NodeNotReady", 1, node="pi-2")
+    assert condition(bench, "NodeHasNoDiskPressure", 9) == []
+    assert condition(bench, "NodeNotReady", 2) == [("NodeHasNoDiskPressure", 9), ("NodeNotReady", 2)]
+    assert condition(bench, "NodeHasNoDiskPressure", 10) == [("NodeHasNoDiskPressure", 10)]
+
+
+def test_a_recovery_that_a_failed_transaction_was_to_tell_is_told_again() -> None:
+    bench = Bench()
+    condition(bench, "NodeHasNoDiskPressure", 8)
+    condition(bench, "NodeHasDiskPressure", 1)
+    known = bench.checkpoint.seen("NodeHasNoDiskPressure")
+    said = message("NodeHasNoDiskPressure", 9, severity=CONDITION_SEVERITY, node="pi-1")
+    with suppress(sqlite3.OperationalError), bench.database.transaction() as connection:
+        bench.fold.put(said, known, reason="NodeHasNoDiskPressure")
+        connection.execute("no such statement")
+    assert condition(bench, "NodeHasNoDiskPressure", 9) == [("NodeHasNoDiskPressure", 9)]
