@@ -11,6 +11,7 @@ from heapq import heappop, heappush
 from itertools import takewhile
 from typing import Final
 
+from tocsin_producer.answers import Answers
 from tocsin_producer.budget import UNLIMITED, Allowance, Budget
 from tocsin_producer.message import Message, Receipt
 from tocsin_producer.outbox import Outbox
@@ -19,7 +20,7 @@ from tocsin_producer.rivalry import Look, Rivalry, Standing, Verdict
 from tocsin_producer.status import OwnStatus
 from tocsin_producer.suspects import Suspects
 from tocsin_schemas.backoff import backoff_seconds
-from tocsin_schemas.session import Connection, Received, Will
+from tocsin_schemas.session import Connection, ConnectionLostError, Received, Will
 
 _log = logging.getLogger(__name__)
 
@@ -107,6 +108,7 @@ class Link:
         self._statuses: set[int] = set()
         self._settling: deque[_Taken] = deque()
         self._suspects = Suspects(clock)
+        self._answers = Answers(clock)
         #: How many bursts in a row ended in a refusal.
         self._refusals = 0
         self._status_refusal: str | None = None
@@ -143,6 +145,7 @@ class Link:
     def on_connected(self, connection: Connection, *, session_present: bool) -> None:  # noqa: ARG002
         """Tell that we are there, but look first who has told before."""
         self.counters.connections += 1
+        self._answers.begin()
         self._traffic = 0
         self.is_connected = True
         with suppress(sqlite3.Error):  # the database has said it
@@ -224,10 +227,16 @@ class Link:
         return self.outdated_by is not None or self.superseded_by is not None
 
     def on_turn(self, connection: Connection) -> float | None:
-        """Hand over what waits, as far as the window is open."""
+        """Hand over what waits, as far as the window is open.
+
+        Raises:
+            ConnectionLostError: the broker owes us an answer that will not come.
+        """
         self._count_traffic(connection)
         if self._is_leaving or self._has_said_goodbye:
             return None
+        if self._answers.left_seconds() == 0:
+            raise ConnectionLostError("the broker has left a message without an answer")
         if self._look.is_under_way:
             if (left := self._look.left_seconds) > 0:
                 return left
@@ -319,8 +328,7 @@ class Link:
     def _rest_seconds(self, due_seconds: float | None) -> float:
         """Return when there will be something to do that no message and no acknowledgement announces."""
         due = [self.status.due_seconds()]
-        if due_seconds is not None:
-            due.append(due_seconds)
+        due.extend(seconds for seconds in (due_seconds, self._answers.left_seconds()) if seconds is not None)
         if self._settling:
             due.append(max(0.0, self._settle_seconds()))
         if self._not_before > self._clock():
@@ -332,6 +340,7 @@ class Link:
     def on_acknowledged(self, connection: Connection, mid: int, refusal: str | None) -> None:
         """Let a message go that the broker has taken; keep one that it refused."""
         self._look.note_answered()
+        self._answers.note(mid)
         if mid in self._statuses:
             self._statuses.remove(mid)
             self._note_status_answered(refusal)
@@ -434,6 +443,7 @@ class Link:
             self._give_up(message, str(error))
             return
         self._in_flight[mid] = _Sent(message, seq, self._refusals)
+        self._answers.expect(mid)
         self.counters.bytes += len(message.topic.encode()) + len(payload)
 
     def _next_number(self) -> int:
@@ -444,6 +454,8 @@ class Link:
 
     def _tell_status(self, connection: Connection, state: str) -> None:
         payload = self.status.payload(state)
-        self._statuses.add(connection.publish(self._status_topic, payload, retain=True))
+        mid = connection.publish(self._status_topic, payload, retain=True)
+        self._statuses.add(mid)
+        self._answers.expect(mid, is_status=True)
         self.status.note_told()
         self.counters.bytes += len(self._status_topic.encode()) + len(payload)

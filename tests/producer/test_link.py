@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from tests.producer.conftest import message
+from tocsin_producer.answers import PATIENCE_SECONDS
 from tocsin_producer.budget import Budget
 from tocsin_producer.database import Database
 from tocsin_producer.link import (
@@ -23,7 +24,7 @@ from tocsin_producer.outbox import Outbox
 from tocsin_producer.rivalry import FIRST_LOOK_SECONDS, LOOK_SECONDS
 from tocsin_producer.status import OVERWRITTEN_PAUSE_SECONDS, RETELL_SECONDS, OwnStatus
 from tocsin_producer.suspects import PAUSES_SECONDS, STREAK
-from tocsin_schemas.session import Connection, Received
+from tocsin_schemas.session import Connection, ConnectionLostError, Received
 
 STATUS = "k8s/v1/edge-042/status"
 
@@ -613,6 +614,7 @@ def test_an_event_that_nobody_gets_counts_as_published_and_as_unheard_and_is_sai
 def test_statuses_count_as_sent_bytes() -> None:
     bench = Bench()
     bench.connect()
+    bench.tell()
     sent = bench.link.counters.bytes
     assert sent > len(STATUS) + 50
     bench.time += RETELL_SECONDS
@@ -624,6 +626,8 @@ def test_while_it_is_connected_it_tells_its_status_again_every_hour() -> None:
     bench = Bench()
     bench.connect()
     for _ in range(5):
+        bench.turn()
+        bench.tell()
         rest = bench.link.on_turn(bench.connection)
         assert rest is not None
         assert rest <= RETELL_SECONDS
@@ -734,6 +738,34 @@ def test_breaks_right_after_a_start_let_no_condition_pass_an_older_one() -> None
     bench.connect()
     settle_down(bench)
     assert [event["uid"] for event in bench.fake.events()] == ["NodeNotReady", "NodeReady"]
+
+
+def test_a_message_whose_answer_never_comes_goes_again_on_a_new_connection() -> None:
+    bench = Bench()
+    bench.connect()
+    bench.tell()
+    bench.put("lost", "b")
+    assert bench.turn() == ["lost", "b"]
+    bench.answer(len(bench.fake.published))
+    bench.time += PATIENCE_SECONDS - 1
+    assert bench.link.on_turn(bench.connection) == 1
+    bench.time += 1
+    with pytest.raises(ConnectionLostError, match="without an answer"):
+        bench.turn()
+    bench.link.on_disconnected("no answer")
+    bench.connect()
+    bench.time += LOOK_SECONDS
+    gone = bench.turn()
+    bench.tell()
+    assert "lost" in gone + bench.turn()
+
+
+def test_a_connection_whose_first_status_is_not_answered_ends() -> None:
+    bench = Bench()
+    bench.connect()
+    bench.time += PATIENCE_SECONDS
+    with pytest.raises(ConnectionLostError):
+        bench.turn()
 
 
 def test_a_broker_that_hangs_up_on_every_event_makes_us_give_up_none() -> None:
@@ -869,6 +901,9 @@ def test_as_the_budget_is_spent_less_goes_and_the_status_says_what_is_held() -> 
     bench.outbox.put(replace(message("newer", payload='{"uid":"newer"}'), first=True))
     assert bench.turn() == []
     assert not bench.link.is_idle()  # the status is under way
+    bench.tell()
+    for mid in list(bench.link._in_flight):
+        bench.answer(mid)
     bench.time += 86_400
     assert sorted(bench.turn()) == ["a", "b", "c", "newer"]
     assert "held" not in bench.fake.statuses()[-1]

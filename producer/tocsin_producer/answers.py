@@ -1,0 +1,54 @@
+"""Which answers a broker owes us, and when it is of no use to wait for one any longer (pure).
+
+A broker acknowledges in the order in which messages came (MQTT 5, section 4.6). One that has answered a later one
+will never answer the earlier one; then only a new connection makes it go again. A link that is slow delays all of
+them, and is waited for. A status comes alone, so nothing tells whether it is lost.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+#: For how long an answer is waited for.
+PATIENCE_SECONDS: Final = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Owed:
+    """An answer that is owed: for the message of which number, since when, and whether that was a status."""
+
+    number: int
+    since: float
+    is_status: bool
+
+
+class Answers:
+    """The answers that are owed on one connection."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._owed: dict[int, _Owed] = {}
+        self._number = self._latest = 0
+
+    def begin(self) -> None:
+        """On a new connection nothing is owed."""
+        self._owed.clear()
+        self._number = self._latest = 0
+
+    def expect(self, mid: int, *, is_status: bool = False) -> None:
+        """The message `mid` was handed over."""
+        self._number += 1
+        self._owed[mid] = _Owed(self._number, self._clock(), is_status)
+
+    def note(self, mid: int) -> None:
+        """`mid` was answered, or is not waited for."""
+        owed = self._owed.pop(mid, None)
+        if owed is not None:
+            self._latest = max(self._latest, owed.number)
+
+    def left_seconds(self) -> float | None:
+        """Return for how long it is of use to wait, 0 if it is not any more, None if no answer is missing."""
+        missing = (owed.since for owed in self._owed.values() if owed.is_status or owed.number < self._latest)
+        since = min(missing, default=None)
+        return None if since is None else max(0.0, since + PATIENCE_SECONDS - self._clock())

@@ -1,0 +1,51 @@
+from tocsin_producer.answers import PATIENCE_SECONDS, Answers
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.time = 1000.0
+        self.answers = Answers(lambda: self.time)
+
+
+def test_an_answer_is_missing_once_something_later_was_answered() -> None:
+    bench = Bench()
+    for mid in (7, 8, 9):
+        bench.answers.expect(mid)
+        bench.time += 10
+    assert bench.answers.left_seconds() is None
+    bench.answers.note(8)
+    assert bench.answers.left_seconds() == PATIENCE_SECONDS - 30
+    bench.time += PATIENCE_SECONDS
+    assert bench.answers.left_seconds() == 0
+    bench.answers.note(7)
+    assert bench.answers.left_seconds() is None
+
+
+def test_a_slow_link_that_answers_in_order_is_waited_for() -> None:
+    bench = Bench()
+    for mid in range(16):
+        bench.answers.expect(mid)
+    for mid in range(16):
+        bench.time += PATIENCE_SECONDS
+        assert bench.answers.left_seconds() is None
+        bench.answers.note(mid)
+
+
+def test_the_answer_to_a_status_is_missing_in_any_case() -> None:
+    bench = Bench()
+    bench.answers.expect(1)
+    bench.time += 5
+    bench.answers.expect(2, is_status=True)
+    assert bench.answers.left_seconds() == PATIENCE_SECONDS
+
+
+def test_on_a_new_connection_nothing_is_missing() -> None:
+    bench = Bench()
+    bench.answers.expect(1)
+    bench.answers.expect(2)
+    bench.answers.note(2)
+    bench.answers.begin()
+    assert bench.answers.left_seconds() is None
+    bench.answers.expect(1)
+    bench.answers.note(5)
+    assert bench.answers.left_seconds() is None
