@@ -7,7 +7,8 @@ Others it may hang up on. A broker that gets a packet larger than it takes close
 without a word, and would do so again at each try. But most connections end for other reasons, and no message may
 be given up for those. So a message is suspected only after the connection has ended several times while it was the
 oldest under way (brokers acknowledge in order), and it is given up once the connection has ended on it at each of
-several tries. Tries count only after the broker has taken something else: it may hang up on whatever comes.
+several tries. A try counts only if the broker has taken something else since the one before: it may hang up on
+whatever comes.
 
 What is held back goes last and alone, ever more rarely.
 """
@@ -30,7 +31,7 @@ STREAK: Final = 5
 
 @dataclass(slots=True)
 class _Suspicion:
-    """Why a message is held back, and until when: `taken` is how many were taken before."""
+    """Why a message is held back, and until when: `taken` is how many were taken before the last try."""
 
     taken: int
     due_at: float
@@ -87,6 +88,7 @@ class Suspects:
 
     def _count_try(self, uid: str, suspicion: _Suspicion) -> bool:
         suspicion.tries += self._taken > suspicion.taken
+        suspicion.taken = self._taken
         if suspicion.tries >= len(PAUSES_SECONDS):
             self.forget(uid)
             return True
