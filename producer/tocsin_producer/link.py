@@ -13,7 +13,7 @@ from typing import Final
 
 from tocsin_producer.answers import Answers
 from tocsin_producer.budget import UNLIMITED, Allowance, Budget
-from tocsin_producer.message import Message, Receipt
+from tocsin_producer.message import Message, Receipt, is_urgent
 from tocsin_producer.outbox import Outbox
 from tocsin_producer.payload import numbered
 from tocsin_producer.rivalry import Look, Rivalry, Standing, Verdict
@@ -173,7 +173,7 @@ class Link:
 
     def _note_break(self, oldest: Message, *, alone: bool) -> None:
         """Suspect the oldest message under way, and give it up if it was suspected often enough."""
-        if self._suspects.note_break(oldest.uid, oldest.size, alone=alone):
+        if self._suspects.note_break(oldest.uid, oldest.size, alone=alone, urgent=is_urgent(oldest)):
             self._give_up(oldest, f"the broker hung up each time it came ({oldest.size} bytes)")
 
     def _give_up(self, message: Message, why: str) -> None:
@@ -294,7 +294,7 @@ class Link:
         try:
             due_seconds = self._release()
             if self._may_spend():
-                self._fill_window(connection, urgent=self.budget.allowance() is Allowance.URGENT)
+                self._fill_window(connection, urgent=self._is_near_budget())
         except sqlite3.Error:
             self._pause_for_state()
             return None
@@ -302,6 +302,9 @@ class Link:
 
     def _may_spend(self) -> bool:
         return self.budget.allowance() is not Allowance.NOTHING
+
+    def _is_near_budget(self) -> bool:
+        return self.budget.allowance() is Allowance.URGENT
 
     def _fill_window(self, connection: Connection, *, urgent: bool) -> None:
         """Hand over what waits, many at a time rather than one for each acknowledgement."""
@@ -312,11 +315,11 @@ class Link:
         for message in self._outbox.take(room, leave=self._suspects.uids, urgent=urgent):
             self._hand_over(connection, message)
         if not self._in_flight and not self._statuses:
-            self._try_suspect(connection)
+            self._try_suspect(connection, urgent=urgent)
 
-    def _try_suspect(self, connection: Connection) -> None:
+    def _try_suspect(self, connection: Connection, *, urgent: bool) -> None:
         """Hand over one message that may be what connections end on, and nothing beside it."""
-        uid = self._suspects.due()
+        uid = self._suspects.due(urgent=urgent)
         if uid is None:
             return
         message = self._outbox.take_only(uid)
@@ -334,7 +337,8 @@ class Link:
         if self._not_before > self._clock():
             due.append(self._not_before - self._clock())
         elif not self._in_flight and not self._statuses and self._may_spend():
-            due.extend(seconds for seconds in [self._suspects.due_seconds()] if seconds is not None)
+            suspect_seconds = self._suspects.due_seconds(urgent=self._is_near_budget())
+            due.extend(seconds for seconds in [suspect_seconds] if seconds is not None)
         return min(due)
 
     def on_acknowledged(self, connection: Connection, mid: int, refusal: str | None) -> None:
@@ -372,7 +376,7 @@ class Link:
             return
         self._outbox.put_back(sent.message)
         level = self._level()
-        if self._suspects.note_refused(sent.message.uid, refusal):
+        if self._suspects.note_refused(sent.message.uid, refusal, urgent=is_urgent(sent.message)):
             _log.log(level, "the broker refuses %s: %s; %s", sent.message.topic, refusal, self._advice)
             if sent.refusals == self._refusals:
                 self._back_off()

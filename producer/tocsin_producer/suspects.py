@@ -14,7 +14,7 @@ What is held back goes last and alone, ever more rarely.
 """
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,6 +35,7 @@ class _Suspicion:
 
     taken: int
     due_at: float
+    is_urgent: bool
     pauses: int = 0
     tries: int = 0
     refusal: str | None = None
@@ -66,24 +67,24 @@ class Suspects:
         """There is nothing more to suspect."""
         self._suspicions.pop(uid, None)
 
-    def note_refused(self, uid: str, refusal: str) -> bool:
+    def note_refused(self, uid: str, refusal: str, *, urgent: bool = True) -> bool:
         """The broker has refused this message; return whether it was not held back before."""
         known = self._suspicions.get(uid)
-        suspicion = known or self._suspicions.setdefault(uid, _Suspicion(self._taken, 0.0))
+        suspicion = known or self._suspicions.setdefault(uid, _Suspicion(self._taken, 0.0, urgent))
         suspicion.refusal = refusal
         suspicion.put_off(self._clock())
         if known is not None:
             self._quiet_until = self._clock() + SPACING_SECONDS
         return known is None
 
-    def note_break(self, uid: str, size: int, *, alone: bool) -> bool:
+    def note_break(self, uid: str, size: int, *, alone: bool, urgent: bool = True) -> bool:
         """The connection has ended on this message; return whether it is to be given up."""
         self._streak = (uid, self._streak[1] + 1 if self._streak[0] == uid else 1)
         known = self._suspicions.get(uid)
         if known is not None:
             return alone and self._count_try(uid, known)
         if self._streak[1] >= (LARGE_STREAK if 0 < self._largest_taken < size else STREAK):
-            self._suspicions[uid] = _Suspicion(self._taken, self._clock())
+            self._suspicions[uid] = _Suspicion(self._taken, self._clock(), urgent)
         return False
 
     def _count_try(self, uid: str, suspicion: _Suspicion) -> bool:
@@ -107,13 +108,21 @@ class Suspects:
         found = [suspicion.refusal for suspicion in list(self._suspicions.values())]  # another thread may ask
         return [refusal for refusal in found if refusal is not None]
 
-    def due(self) -> str | None:
-        """Return the Event that has been due for longest, if its message may be tried now."""
-        if self.due_seconds() != 0:
-            return None
-        return min(self._suspicions, key=lambda uid: self._suspicions[uid].due_at)
+    def due(self, *, urgent: bool = False) -> str | None:
+        """Return the Event that has been due for longest, if its message may be tried now.
 
-    def due_seconds(self) -> float | None:
-        """Return in how many seconds there will be one, None if nothing is held back."""
-        due_at = min((suspicion.due_at for suspicion in self._suspicions.values()), default=None)
+        If `urgent` is given, only what is urgent may be.
+        """
+        if self.due_seconds(urgent=urgent) != 0:
+            return None
+        return min(self._eligible(urgent=urgent))[1]
+
+    def due_seconds(self, *, urgent: bool = False) -> float | None:
+        """Return in how many seconds there will be one, None if nothing is held back that may be tried."""
+        due_at = min((due_at for due_at, _ in self._eligible(urgent=urgent)), default=None)
         return None if due_at is None else max(0.0, max(due_at, self._quiet_until) - self._clock())
+
+    def _eligible(self, *, urgent: bool) -> Iterator[tuple[float, str]]:
+        for uid, suspicion in self._suspicions.items():
+            if suspicion.is_urgent or not urgent:
+                yield suspicion.due_at, uid

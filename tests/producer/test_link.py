@@ -768,6 +768,23 @@ def test_a_connection_whose_first_status_is_not_answered_ends() -> None:
         bench.turn()
 
 
+def test_what_was_refused_and_is_not_urgent_waits_for_the_next_day_when_the_budget_nears_its_end() -> None:
+    bench = Bench(bytes_per_day=1000)
+    bench.connect()
+    bench.tell()
+    bench.put("a")
+    assert bench.turn() == ["a"]
+    bench.answer(len(bench.fake.published), "Quota exceeded")
+    bench.budget.spend(900)
+    for _ in range(20):
+        bench.time += 10
+        assert bench.turn() == []
+        bench.tell()
+        assert bench.link.on_turn(bench.connection)
+    bench.time += 86_400
+    assert bench.turn() == ["a"]
+
+
 def test_a_broker_that_hangs_up_on_every_event_makes_us_give_up_none() -> None:
     bench = Bench()
     bench.put("a", "b", "c")

@@ -125,6 +125,17 @@ def test_while_what_is_held_back_is_taken_the_rest_need_not_wait() -> None:
     assert bench.suspects.due() == "b"
 
 
+def test_if_only_what_is_urgent_may_go_the_rest_is_not_due() -> None:
+    bench = Bench()
+    bench.suspects.note_refused("repeat", "Quota exceeded", urgent=False)
+    bench.time += 100
+    assert (bench.suspects.due(urgent=True), bench.suspects.due_seconds(urgent=True)) == (None, None)
+    bench.suspects.note_refused("first", "Quota exceeded", urgent=True)
+    assert bench.suspects.due_seconds(urgent=True) == PAUSES_SECONDS[1]
+    bench.time += PAUSES_SECONDS[1]
+    assert (bench.suspects.due(urgent=True), bench.suspects.due()) == ("first", "repeat")
+
+
 def test_a_suspect_that_is_taken_is_cleared() -> None:
     bench = Bench()
     bench.suspect()
