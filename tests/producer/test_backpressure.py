@@ -1,6 +1,6 @@
 from collections.abc import Callable
 
-from tocsin_producer.backpressure import PATIENCE_SECONDS, PAUSE_SECONDS, Backpressure
+from tocsin_producer.backpressure import LIMIT_SECONDS, PATIENCE_SECONDS, PAUSE_SECONDS, Backpressure
 
 
 class Outside:
@@ -45,3 +45,16 @@ def test_a_link_that_gets_nothing_through_is_waited_for_once_until_it_does() -> 
     assert (outside.wait(), outside.wait()) == (patience, 0)
     outside.published += 1
     assert outside.wait() == patience
+
+
+def test_an_outbox_into_which_as_much_comes_as_leaves_is_waited_for_once_until_it_has_room() -> None:
+    def trickle(outside: Outside) -> None:
+        outside.published += outside.pauses % 200 == 0
+
+    outside = Outside(0.6, trickle)
+    limit = LIMIT_SECONDS / PAUSE_SECONDS
+    assert (outside.wait(), outside.wait()) == (limit, 0)
+    outside.fullness = 0.5
+    assert outside.wait() == 0
+    outside.fullness = 0.6
+    assert outside.wait() == limit
