@@ -102,16 +102,12 @@ class Checkpoint:
                 "DELETE FROM seen WHERE watch = ? AND generation < ?",
                 (_short(watch), generation),
             ).rowcount
-            if self._is_last_to_be_listed(watch):
+            if self._watches and self._unlisted <= {watch}:  # later as well: this may come to nothing
                 self._events -= connection.execute(
                     "DELETE FROM seen WHERE watch NOT IN (SELECT value FROM json_each(?))",
                     (json.dumps([*map(_short, self._watches)]),),
                 ).rowcount
-
-    def _is_last_to_be_listed(self, watch: str) -> bool:
-        is_last = self._unlisted == {watch}
         self._unlisted.discard(watch)
-        return is_last
 
 
 def _short(watch: str) -> int:

@@ -1,3 +1,6 @@
+import sqlite3
+from contextlib import suppress
+
 from tocsin_producer.checkpoint import Checkpoint, Seen
 from tocsin_producer.database import Database
 
@@ -29,3 +32,15 @@ def test_what_another_watch_has_taken_over_is_not_forgotten_before_that_has_list
     assert told(checkpoint, "a", "b", "gone") == [1, 1, 1]
     listed(checkpoint, "type=Normal", "b")
     assert told(checkpoint, "a", "b", "gone") == [1, 1, 0]
+
+
+def test_what_only_an_earlier_configuration_watched_is_forgotten_though_that_came_to_nothing_at_first() -> None:
+    database = Database(None)
+    listed(Checkpoint(database), "", "a")
+    checkpoint = Checkpoint(database, watches=["type=Warning"])
+    with suppress(sqlite3.OperationalError), database.transaction() as connection:
+        checkpoint.end_list("type=Warning", checkpoint.begin_list())
+        connection.execute("no such statement")
+    assert told(checkpoint, "a") == [1]
+    listed(checkpoint, "type=Warning")
+    assert told(checkpoint, "a") == [0]
