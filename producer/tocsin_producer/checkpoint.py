@@ -76,6 +76,11 @@ class Checkpoint:
         with self._database.transaction() as connection:
             connection.execute("UPDATE seen SET told = count, told_at = ? WHERE uid = ?", (at, _key(uid)))
 
+    def note_lost(self, uid: str) -> None:
+        """What was told last of an Event was lost on the way: whatever comes next of it tells something new."""
+        with self._database.transaction() as connection:
+            connection.execute("UPDATE seen SET told = 0 WHERE uid = ?", (_key(uid),))
+
     def _forget_oldest(self) -> None:
         with self._database.transaction() as connection:
             connection.execute(

@@ -57,6 +57,7 @@ class Fold:
         self._max_messages = ROOM * max_messages
         self._max_bytes = ROOM * max_bytes
         self._now = now
+        outbox.on_loss = checkpoint.note_lost
         self._messages = self._bytes = 0
         self._due_at = _NEVER
         #: The reasons that were told of each node since any of its conditions changed. A new start begins anew.
@@ -87,8 +88,8 @@ class Fold:
             self._drop(message.uid)
             if is_condition(message):
                 self._note_condition(message.node, reason)
-            self._outbox.put(replace(message, first=not seen.told))
-            return Seen(message.count, message.count, int(now))
+            is_there = self._outbox.put(replace(message, first=not seen.told))
+            return Seen(message.count, message.count if is_there else 0, int(now))
         self._hold(message, due_at=seen.told_at + self._interval_seconds)
         return replace(seen, count=message.count)
 
@@ -176,7 +177,7 @@ class Fold:
             ).fetchall()
             now = int(self._now())
             for row in rows:
-                self._outbox.put(Message(*row))
-                self._checkpoint.note_told(row[0], now)
+                if self._outbox.put(Message(*row)):
+                    self._checkpoint.note_told(row[0], now)
             self._recount()
             self.released += len(rows)

@@ -49,6 +49,8 @@ class Outbox:
 
     What it has acknowledged stays for a while, as what it may forget when it is killed before it has written that
     down. Such a message does not wait, and makes room for any that does.
+
+    `on_loss` is called with each Event whose message has to go for want of room, within the same transaction.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Outbox:
         self._max_messages = max_messages
         self._max_bytes = max_bytes
         self._now = now
+        self.on_loss: Callable[[str], None] = lambda _uid: None
         self._under_way = UnderWay()
         #: Of these nodes a condition may be in the outbox.
         self._nodes: set[str] = set()
@@ -133,8 +136,12 @@ class Outbox:
             ).fetchone()
         return 0.0 if put_at is None else max(0.0, self._now() - put_at)
 
-    def put(self, message: Message) -> None:
-        """Let `message` wait, in the place of an older state of its Event if one waits; conditions at the end."""
+    def put(self, message: Message) -> bool:
+        """Let `message` wait, in the place of an older state of its Event if one waits; conditions at the end.
+
+        Returns:
+            Whether there was room for it.
+        """
         with self._database.transaction() as connection:
             replaced = connection.execute(
                 "SELECT size, first, severity FROM outbox WHERE uid = ?", (message.uid,)
@@ -146,7 +153,7 @@ class Outbox:
             self._messages += 0 if replaced else 1
             self._bytes += message.size - (replaced[0] if replaced else 0)
             self._look_from(self._under_way.note_newer(message.uid))
-            self._make_room(connection)
+            return message.uid not in self._make_room(connection)
 
     def _insert(self, connection: sqlite3.Connection, message: Message) -> None:
         connection.execute(
@@ -183,8 +190,9 @@ class Outbox:
     def _is_full(self) -> bool:
         return self._messages > self._max_messages or self._bytes > self._max_bytes
 
-    def _make_room(self, connection: sqlite3.Connection) -> None:
-        """Let go until the bounds hold: what the broker has, then the oldest of the least severe, a loss."""
+    def _make_room(self, connection: sqlite3.Connection) -> set[str]:
+        """Let go until the bounds hold: what the broker has, then the oldest of the least severe: losses."""
+        lost: set[str] = set()
         while self._is_full() and self._under_way.acknowledged:
             kept = next(iter(self._under_way.acknowledged.values()))
             self._delete(connection, kept)
@@ -193,15 +201,18 @@ class Outbox:
             row = connection.execute(
                 "DELETE FROM outbox WHERE position = (SELECT position FROM outbox"
                 " WHERE uid NOT IN (SELECT value FROM json_each(?)) ORDER BY severity, position LIMIT 1)"
-                " RETURNING size",
+                " RETURNING size, uid",
                 (json.dumps(list(self._under_way.uids)),),
             ).fetchone()
             if row is None:
-                return
+                break
             self._messages -= 1
             self._bytes -= row[0]
             self._note_full()
             self._count_lost("room")
+            self.on_loss(row[1])
+            lost.add(row[1])
+        return lost
 
     def _note_full(self) -> None:
         """Warn at the first loss of a streak."""

@@ -280,3 +280,42 @@ def test_a_recovery_that_a_failed_transaction_was_to_tell_is_told_again() -> Non
         bench.fold.put(said, known, reason="NodeHasNoDiskPressure")
         connection.execute("no such statement")
     assert condition(bench, "NodeHasNoDiskPressure", 9) == [("NodeHasNoDiskPressure", 9)]
+
+
+def crowd(bench: Bench, *uids: str) -> None:
+    """Let one Event after the other occur once, while the link is down."""
+    for uid in uids:
+        with bench.database.transaction():
+            bench.checkpoint.remember(uid, bench.fold.put(message(uid, 1), NOTHING), "w", is_new=True)
+
+
+def test_of_an_event_whose_first_occurrence_was_lost_for_room_the_next_is_the_first() -> None:
+    bench = Bench(max_messages=2)
+    crowd(bench, "a", "b", "c")
+    assert bench.outbox.lost == 1
+    bench.publish()
+    bench.firsts.clear()
+    assert bench.occur(2, "a") == [("a", 2)]
+    assert bench.occur(3, "a") == []
+    bench.occur(2, "b")
+    assert bench.firsts == ["a"]
+
+
+def test_an_event_for_which_there_is_no_room_at_all_is_not_told() -> None:
+    bench = Bench(max_messages=2)
+    with bench.database.transaction():
+        for uid in "bc":
+            bench.outbox.put(message(uid, severity=CONDITION_SEVERITY))
+    crowd(bench, "a")
+    assert (bench.outbox.lost, bench.checkpoint.seen("a").told) == (1, 0)
+
+
+def test_a_repeat_that_was_held_and_for_which_there_is_no_room_is_not_told() -> None:
+    bench = Bench(max_messages=4)
+    bench.occur(10)
+    assert bench.occur(11) == []
+    for number in range(4):
+        bench.outbox.put(message(f"node-{number}", severity=CONDITION_SEVERITY))
+    bench.time += INTERVAL
+    bench.fold.release()
+    assert (bench.outbox.lost, bench.checkpoint.seen("a").told) == (1, 0)
