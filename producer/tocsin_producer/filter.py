@@ -17,6 +17,7 @@ _LABELS: Final = {
     "namespace": "involvedObject.namespace",
     "name": "involvedObject.name",
 }
+_NODES, _WARNINGS = f"{_LABELS['kind']}=Node", f"{_LABELS['type']}=Warning"
 _PLAIN_VALUE: Final = re.compile(r"[\w-]+(\.[\w-]+)*")
 
 
@@ -64,7 +65,7 @@ def field_selectors(include: Sequence[Rule]) -> list[str]:
     The API server knows AND but no OR and no patterns, so a selector holds the rule's literal fields; what it
     lets through in excess, `EventFilter` drops. The empty selector watches everything.
     """
-    wanted = [_constraints(rule) for rule in include]
+    wanted = _with_nodes_in_one([_constraints(rule) for rule in include])
     minimal = [
         constraints
         for index, constraints in enumerate(wanted)
@@ -74,6 +75,15 @@ def field_selectors(include: Sequence[Rule]) -> list[str]:
         )
     ]
     return [",".join(sorted(constraints)) for constraints in minimal]
+
+
+def _with_nodes_in_one(wanted: list[frozenset[str]]) -> list[frozenset[str]]:
+    """Let rules that name conditions of nodes share a selector: nobody keeps the order between two watches."""
+    of_nodes = [constraints for constraints in wanted if _NODES in constraints and _WARNINGS not in constraints]
+    if not of_nodes:
+        return wanted
+    shared = frozenset.intersection(*of_nodes)
+    return [shared if constraints in of_nodes else constraints for constraints in wanted]
 
 
 def _constraints(rule: Rule) -> frozenset[str]:

@@ -72,6 +72,22 @@ def test_the_server_filters_for_what_is_literal_in_the_include_rules(
     assert field_selectors(include) == selectors
 
 
+def test_one_watch_tells_all_conditions_of_nodes_whatever_many_rules_name_them() -> None:
+    nodes = [
+        Rule({"kind": "Node", "type": "Normal", "reason": reason}) for reason in ("NodeNotReady", "NodeReady")
+    ]
+    assert field_selectors([Rule({"type": "Warning"}), *nodes]) == [
+        "type=Warning",
+        "involvedObject.kind=Node,type=Normal",
+    ]
+    assert field_selectors([*nodes, Rule({"kind": "Node", "name": "pi-1"})]) == ["involvedObject.kind=Node"]
+    warnings = Rule({"kind": "Node", "type": "Warning"})
+    assert field_selectors([nodes[0], warnings]) == [
+        "involvedObject.kind=Node,reason=NodeNotReady,type=Normal",
+        "involvedObject.kind=Node,type=Warning",
+    ]
+
+
 _RULES = st.builds(
     Rule,
     st.dictionaries(
