@@ -10,47 +10,9 @@ from contextlib import AbstractContextManager, suppress
 from typing import Final
 
 from tocsin_producer.errors import StateError
+from tocsin_producer.schema import prepare
 
 _log = logging.getLogger(__name__)
-
-#: Raised with every change of the tables; state of another version is set aside.
-_SCHEMA_VERSION: Final = 4
-
-_SCHEMA: Final = """
-CREATE TABLE outbox (
-    position INTEGER PRIMARY KEY AUTOINCREMENT,
-    uid TEXT NOT NULL UNIQUE,
-    count INTEGER NOT NULL,
-    severity INTEGER NOT NULL,
-    topic TEXT NOT NULL,
-    payload TEXT NOT NULL,
-    node TEXT NOT NULL,
-    first INTEGER NOT NULL,
-    size INTEGER NOT NULL,
-    put_at REAL NOT NULL
-);
-CREATE TABLE folded (
-    uid TEXT NOT NULL UNIQUE,
-    count INTEGER NOT NULL,
-    severity INTEGER NOT NULL,
-    topic TEXT NOT NULL,
-    payload TEXT NOT NULL,
-    node TEXT NOT NULL,
-    size INTEGER NOT NULL,
-    due_at REAL NOT NULL
-);
-CREATE INDEX outbox_least_severe ON outbox (severity, position);
-CREATE INDEX outbox_conditions ON outbox (node, position) WHERE severity >= 3;
-CREATE TABLE seen (
-    uid PRIMARY KEY,
-    count INTEGER NOT NULL,
-    told INTEGER NOT NULL,
-    told_at INTEGER NOT NULL,
-    watch INTEGER NOT NULL,
-    generation INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE numbers (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-"""
 
 # The write-ahead log makes a commit survive kill -9. After a power cut the last commits may be gone, all of a
 # commit or nothing of it: the list at the next start tells those events again. The lock is held as long as the
@@ -319,21 +281,11 @@ def _connect(path: str, lock_seconds: float) -> sqlite3.Connection:
     try:
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
-        _prepare(connection)
+        prepare(connection)
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-def _prepare(connection: sqlite3.Connection) -> None:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0:
-        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;")
-    elif version != _SCHEMA_VERSION:
-        raise sqlite3.DatabaseError(f"its schema is version {version}, not {_SCHEMA_VERSION}")
-    elif connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
-        raise sqlite3.DatabaseError("it is damaged")
 
 
 def _set_aside(path: str, aside: str) -> None:

@@ -119,7 +119,8 @@ class Fold:
         self._make_room(message.size)
         with self._database.transaction() as connection:
             connection.execute(
-                "INSERT INTO folded VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO folded (uid, count, severity, topic, payload, node, size, due_at)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     message.uid,
                     message.count,
