@@ -1,26 +1,20 @@
-"""What waits between the watch and the link: ordered, one state per Event, bounded.
+"""What waits between the watch and the link: one state per Event, bounded, leaving in the order of `lanes`.
 
 A message leaves when the broker has it for good, and only if nothing newer has taken its place meanwhile.
 Of one Event at most one state is under way, so that its counts cannot overtake each other.
-
-Conditions of nodes leave before all else. Of each node at most one is in flight, the oldest: the next goes only
-when the broker has acknowledged it, so that no refusal and no break lets a newer one arrive before an older one.
-
-Of the rest the oldest leave first. But of what waited when a connection was made, only half of what leaves: an
-outbox that was full for hours takes minutes, and what happens meanwhile is what people wait for.
 """
 
 import json
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
-from itertools import islice
 from typing import Final, Literal, get_args
 
 from tocsin_producer.database import Database
-from tocsin_producer.message import CONDITION_SEVERITY, NODE_SEVERITY, Message, Receipt, is_condition, is_urgent
+from tocsin_producer.lanes import SELECT, Lanes
+from tocsin_producer.message import CONDITION_SEVERITY, NODE_SEVERITY, Message, Receipt
 from tocsin_producer.under_way import UnderWay
 
 _log = logging.getLogger(__name__)
@@ -30,18 +24,6 @@ LossReason = Literal["room", "size"]
 LOSS_REASONS: Final[tuple[LossReason, ...]] = get_args(LossReason)
 #: With no more than this part of its bounds taken, an outbox that was full is not any more.
 ROOM: Final = 0.5
-
-
-_SELECT: Final = "SELECT position, uid, count, severity, topic, payload, node, first FROM outbox"
-# These name the severity as the index does, which would not serve them otherwise.
-_NODES: Final = f"SELECT DISTINCT node FROM outbox WHERE severity >= {CONDITION_SEVERITY}"  # noqa: S608 - our own
-_OF_NODE: Final = f"{_SELECT} WHERE severity >= {CONDITION_SEVERITY} AND node = ? ORDER BY position"
-
-
-def _rows(connection: sqlite3.Connection, after: int) -> Iterator[tuple[int, Message]]:
-    """Read messages behind a position, one by one."""
-    for position, *fields in connection.execute(f"{_SELECT} WHERE position > ? ORDER BY position", (after,)):
-        yield position, Message(*fields)
 
 
 class Outbox:
@@ -67,13 +49,7 @@ class Outbox:
         self._now = now
         self.on_loss: Callable[[str], None] = lambda _uid: None
         self._under_way = UnderWay()
-        #: Of these nodes a condition may be in the outbox.
-        self._nodes: set[str] = set()
-        #: Up to this position all is under way that is no condition, …
-        self._taken_until = 0
-        #: … and all up to this one waited when the connection was made.
-        self._backlog_until: int | None = None
-        self._is_turn_of_backlog = False
+        self._lanes = Lanes(self._under_way)
         self._messages = self._bytes = 0
         self._losses: dict[str, int] = dict.fromkeys(LOSS_REASONS, 0)
         self._lost_before: int | None = None
@@ -82,10 +58,8 @@ class Outbox:
     def _recount(self) -> None:
         with self._database.transaction() as connection:
             row = connection.execute("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM outbox").fetchone()
-            nodes = connection.execute(_NODES).fetchall()
+            self._lanes.look_anew(connection)  # what was to make room is there again
         self._messages, self._bytes = row
-        self._nodes = {node for (node,) in nodes}
-        self._taken_until = 0  # what was to make room is there again
         self._losses = {reason: self._database.number(_kept(reason)) for reason in LOSS_REASONS}
 
     @property
@@ -152,7 +126,8 @@ class Outbox:
             self._insert(connection, message)
             self._messages += 0 if replaced else 1
             self._bytes += message.size - (replaced[0] if replaced else 0)
-            self._look_from(self._under_way.note_newer(message.uid))
+            self._lanes.note_put(message)
+            self._lanes.look_from(self._under_way.note_newer(message.uid))
             return message.uid not in self._make_room(connection)
 
     def _insert(self, connection: sqlite3.Connection, message: Message) -> None:
@@ -160,7 +135,8 @@ class Outbox:
             "INSERT INTO outbox (uid, count, severity, topic, payload, node, first, size, put_at)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (uid)"
             " DO UPDATE SET count = excluded.count, severity = excluded.severity, topic = excluded.topic,"
-            " payload = excluded.payload, first = MAX(first, excluded.first), size = excluded.size",
+            " payload = excluded.payload, node = excluded.node, first = MAX(first, excluded.first),"
+            " size = excluded.size",
             (
                 message.uid,
                 message.count,
@@ -173,12 +149,6 @@ class Outbox:
                 self._now(),
             ),
         )
-        if is_condition(message):
-            self._nodes.add(message.node)
-
-    def _look_from(self, position: int) -> None:
-        """There may be something to take from `position` on."""
-        self._taken_until = min(self._taken_until, position - 1)
 
     def is_waiting(self, uid: str) -> bool:
         """Tell whether a state of this Event waits that is not under way: the next would take its place."""
@@ -243,15 +213,10 @@ class Outbox:
         Raises:
             sqlite3.Error: the state cannot be read; what waits when the first is taken is the backlog then.
         """
-        self._backlog_until = None
-        with self._database.transaction() as connection:
-            self._note_backlog(connection)
-
-    def _note_backlog(self, connection: sqlite3.Connection) -> int:
-        if self._backlog_until is None:
-            row = connection.execute("SELECT COALESCE(MAX(position), 0) FROM outbox").fetchone()
-            self._backlog_until = int(row[0])
-        return self._backlog_until
+        with self._database.lock:
+            self._lanes.begin_connection()
+            with self._database.transaction() as connection:
+                self._lanes.backlog_until(connection)
 
     def take(self, limit: int, *, leave: Collection[str] = (), urgent: bool = False) -> list[Message]:
         """Return up to `limit` messages that are not under way yet; now they are.
@@ -263,97 +228,40 @@ class Outbox:
         """
         if limit <= 0 or len(self._under_way) >= self._messages:
             return []
-
-        def may_go(message: Message) -> bool:
-            is_free = message.uid not in self._under_way and message.uid not in leave
-            return is_free and not is_condition(message) and (not urgent or is_urgent(message))
-
         with self._database.lock:  # a newer state that comes has to come before or after all of this
             with self._database.transaction() as connection:
-                backlog_until = self._note_backlog(connection)
-                taken = self._conditions(connection, leave)[:limit]
-                if self._taken_until < backlog_until:
-                    share = self._share(limit - len(taken))
-                    taken += self._fresh(connection, share, after=backlog_until, may_go=may_go)
-                taken += self._oldest(connection, limit - len(taken), besides=dict(taken), may_go=may_go)
-            for position, message in taken:
+                found = self._lanes.next(connection, limit, leave=leave, urgent=urgent)
+            for position, message in found:
                 self._under_way.begin(message, position)
-        return [message for _, message in taken]
-
-    def _share(self, limit: int) -> int:
-        """Return how many of `limit` messages may be fresh while there is a backlog; of an odd one in turns."""
-        self._is_turn_of_backlog ^= limit % 2 == 1
-        return (limit + (not self._is_turn_of_backlog)) // 2
-
-    def _conditions(self, connection: sqlite3.Connection, leave: Collection[str]) -> list[tuple[int, Message]]:
-        """Find the condition of each node that is next, unless it is one to leave; those behind it wait for it."""
-        found = [self._next_condition(connection, node) for node in list(self._nodes)]
-        return sorted(
-            (one for one in found if one is not None and one[1].uid not in leave), key=lambda one: one[0]
-        )
-
-    def _next_condition(self, connection: sqlite3.Connection, node: str) -> tuple[int, Message] | None:
-        """Return the oldest condition of `node` that the broker has not acknowledged, None if one is in flight."""
-        if self._under_way.has_condition_of(node):
-            return None
-        position = None
-        for position, *fields in connection.execute(_OF_NODE, (node,)):
-            message = Message(*fields)
-            if message.uid not in self._under_way.acknowledged:
-                return None if message.uid in self._under_way else (position, message)
-        if position is None:
-            self._nodes.discard(node)
-        return None
-
-    def _fresh(
-        self, connection: sqlite3.Connection, limit: int, *, after: int, may_go: Callable[[Message], bool]
-    ) -> list[tuple[int, Message]]:
-        """Find what has come since the connection was made."""
-        return list(islice((row for row in _rows(connection, after) if may_go(row[1])), limit))
-
-    def _oldest(
-        self,
-        connection: sqlite3.Connection,
-        limit: int,
-        *,
-        besides: Mapping[int, Message],
-        may_go: Callable[[Message], bool],
-    ) -> list[tuple[int, Message]]:
-        """Find what has waited for longest `besides` what was found already, and note up to where all is taken."""
-        found: list[tuple[int, Message]] = []
-        is_gapless, taken_until = True, self._taken_until
-        for position, message in _rows(connection, self._taken_until):
-            if len(found) == limit:
-                break
-            if position not in besides and may_go(message):
-                found.append((position, message))
-            elif not (position in besides or is_condition(message) or message.uid in self._under_way):
-                is_gapless = False
-            if is_gapless:
-                taken_until = position
-        self._taken_until = taken_until
-        return found
+        return [message for _, message in found]
 
     def take_only(self, uid: str) -> Message | None:
-        """Return the message of one Event, which is under way now, or None if it does not wait any more.
+        """Return the message of one Event, which is under way now.
 
-        If it is a condition, that is the oldest of its node, behind which it waits.
+        None if it does not wait any more, or for an older condition of its node.
         """
         with self._database.transaction() as connection:
-            row = connection.execute(f"{_SELECT} WHERE uid = ?", (uid,)).fetchone()
-            found = (row[0], Message(*row[1:])) if row else None
-            if found is not None and is_condition(found[1]):
-                found = self._next_condition(connection, found[1].node)
-            if found is None:
+            row = connection.execute(f"{SELECT} WHERE uid = ?", (uid,)).fetchone()
+            message = Message(*row[1:]) if row else None
+            if message is None or not self._lanes.is_next(connection, message):
                 return None
-            self._under_way.begin(found[1], found[0])
-        return found[1]
+            self._under_way.begin(message, row[0])
+        return message
+
+    def is_waited_for(self, message: Message) -> bool:
+        """Tell whether newer conditions wait for `message`, which is one of the same node.
+
+        Raises:
+            sqlite3.Error: the state cannot be read.
+        """
+        with self._database.transaction() as connection:
+            return self._lanes.is_waited_for(connection, message)
 
     def acknowledge(self, message: Message) -> Receipt:
         """The broker has `message`, but it may not have written it down yet: keep it until `settle`."""
         with self._database.lock:
             receipt, position = self._under_way.acknowledge(message)
-            self._look_from(position)
+            self._lanes.look_from(position)
         return receipt
 
     def settle(self, receipts: Iterable[Receipt]) -> None:
@@ -397,14 +305,13 @@ class Outbox:
     def put_back(self, message: Message) -> None:
         """`message` is not under way any more."""
         with self._database.lock:
-            self._look_from(self._under_way.end(message.uid))
+            self._lanes.look_from(self._under_way.end(message.uid))
 
     def put_all_back(self) -> None:
         """The connection is gone: what was under way, and what was kept, is to go again."""
         with self._database.lock:
             self._under_way.clear()
-            self._taken_until = 0
-            self._backlog_until = None
+            self._lanes.begin_connection()
 
 
 def _kept(reason: LossReason) -> str:

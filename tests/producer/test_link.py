@@ -694,9 +694,9 @@ def test_the_numbers_of_a_later_boot_begin_anew() -> None:
     assert [(event["boot"], event["seq"]) for event in bench.fake.events()] == [(18, 1)]
 
 
-def put_condition(bench: Bench, reason: str) -> None:
+def put_condition(bench: Bench, reason: str, count: int = 1) -> None:
     payload = json.dumps({"uid": reason})
-    bench.outbox.put(message(reason, severity=CONDITION_SEVERITY, payload=payload, node="pi-1"))
+    bench.outbox.put(message(reason, count, severity=CONDITION_SEVERITY, payload=payload, node="pi-1"))
 
 
 def settle_down(bench: Bench) -> None:
@@ -722,6 +722,29 @@ def test_a_refused_condition_holds_back_the_later_ones_of_its_node() -> None:
     assert bench.turn() == ["a"]
     settle_down(bench)
     assert [event["uid"] for event in bench.fake.events()] == ["NodeReady", "a", "NodeReady", "NodeNotReady"]
+
+
+def test_conditions_of_one_node_that_are_all_refused_are_tried_ever_more_rarely() -> None:
+    bench = Bench()
+    bench.connect()
+    bench.tell()
+    put_condition(bench, "NodeReady")
+    refuse_all(bench, until=5)
+    put_condition(bench, "NodeNotReady")
+    put_condition(bench, "NodeReady", 2)
+    refuse_all(bench, until=4 * 3600)
+    assert {event["uid"] for event in bench.fake.events()} == {"NodeReady", "NodeNotReady"}
+    assert len(bench.fake.events()) < 2 * (len(PAUSES_SECONDS) + 4 * 3600 / PAUSES_SECONDS[-1])
+
+
+def refuse_all(bench: Bench, *, until: float) -> None:
+    """Be a broker that takes statuses and no events."""
+    while bench.time < until:
+        bench.turn()
+        bench.tell()
+        for mid in list(bench.link._in_flight):
+            bench.answer(mid, "Quota exceeded")
+        bench.time += 1
 
 
 def test_breaks_right_after_a_start_let_no_condition_pass_an_older_one() -> None:
