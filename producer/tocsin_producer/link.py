@@ -115,6 +115,8 @@ class Link:
         self._unheard_streak = 0
         #: Nothing is handed over and nothing settled before this time.
         self._not_before = 0.0
+        #: What was given up in this turn may have kept others waiting.
+        self._is_turn_due = False
         self._look = Look(clock)
         self._has_said_goodbye = False
         #: Of `counters.traffic`: what this connection has taken so far.
@@ -185,6 +187,7 @@ class Link:
             self._pause_for_state()
         else:
             self._suspects.forget(message.uid)
+            self._is_turn_due = True
             _log.error("gave up %s: %s", message.topic, why)
 
     def _pause_for_state(self) -> None:
@@ -243,6 +246,7 @@ class Link:
             self._end_look(connection)
         if self._settling and self._settle_seconds() <= 0:
             self._settle(self._clock() - SETTLE_SECONDS)
+        self._is_turn_due = False
         due_seconds = self._hand_over_waiting(connection) if self._may_hand_over() else None
         if not self.status.due_seconds():
             self._tell_status(connection, "online")
@@ -312,8 +316,9 @@ class Link:
         if len(self._in_flight) > window // 2:
             return
         room = min(window, UNSETTLED - len(self._settling)) - len(self._in_flight)
-        for message in self._outbox.take(room, leave=self._suspects.uids, urgent=urgent):
-            self._hand_over(connection, message)
+        if not self._suspects.is_overdue(urgent=urgent):
+            for message in self._outbox.take(room, leave=self._suspects.uids, urgent=urgent):
+                self._hand_over(connection, message)
         if not self._in_flight and not self._statuses:
             self._try_suspect(connection, urgent=urgent)
 
@@ -323,8 +328,11 @@ class Link:
         if uid is None:
             return
         message = self._outbox.take_only(uid)
-        if message is None:
+        if message is None:  # it has gone, or waits for an older condition, and goes after it like any other
             self._suspects.forget(uid)
+            self._is_turn_due = True
+        elif self._suspects.is_refused_for_good(uid) and self._outbox.is_waited_for(message):
+            self._give_up(message, "the broker refuses it, and newer conditions of its node wait")
         else:
             self._hand_over(connection, message)
 
@@ -332,6 +340,8 @@ class Link:
         """Return when there will be something to do that no message and no acknowledgement announces."""
         due = [self.status.due_seconds()]
         due.extend(seconds for seconds in (due_seconds, self._answers.left_seconds()) if seconds is not None)
+        if self._is_turn_due:
+            due.append(0.0)
         if self._settling:
             due.append(max(0.0, self._settle_seconds()))
         if self._not_before > self._clock():

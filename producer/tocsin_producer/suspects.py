@@ -1,7 +1,8 @@
 """Messages that are held back, so that they keep no others back (pure).
 
 Some the broker refuses, and says so: most often it forbids a topic, or takes no more for now. They are tried again
-for ever, since who runs the broker can mend that.
+for ever, since who runs the broker can mend that. Only what keeps others waiting may not do so for ever, see
+`is_refused_for_good`.
 
 Others it may hang up on. A broker that gets a packet larger than it takes closes the connection, with MQTT 3.1.1
 without a word, and would do so again at each try. But most connections end for other reasons, and no message may
@@ -10,7 +11,8 @@ oldest under way (brokers acknowledge in order), and it is given up once the con
 several tries. A try counts only if the broker has taken something else since the one before: it may hang up on
 whatever comes.
 
-What is held back goes last and alone, ever more rarely.
+What is held back goes last and alone, ever more rarely. But what leaves without a pause does not keep it from its
+turn, see `is_overdue`.
 """
 
 import time
@@ -38,7 +40,12 @@ class _Suspicion:
     is_urgent: bool
     pauses: int = 0
     tries: int = 0
+    refusals: int = 0
     refusal: str | None = None
+
+    def is_about_it(self, taken: int) -> bool:
+        """Tell whether the broker has taken others since the last try; if not, it may take nothing."""
+        return taken > self.taken
 
     def put_off(self, now: float) -> None:
         self.pauses = min(self.pauses + 1, len(PAUSES_SECONDS) - 1)
@@ -72,10 +79,17 @@ class Suspects:
         known = self._suspicions.get(uid)
         suspicion = known or self._suspicions.setdefault(uid, _Suspicion(self._taken, 0.0, urgent))
         suspicion.refusal = refusal
+        suspicion.refusals += suspicion.is_about_it(self._taken)
+        suspicion.taken = self._taken
         suspicion.put_off(self._clock())
         if known is not None:
             self._quiet_until = self._clock() + SPACING_SECONDS
         return known is None
+
+    def is_refused_for_good(self, uid: str) -> bool:
+        """Tell whether the broker has refused this message after each pause, and taken others before each try."""
+        known = self._suspicions.get(uid)
+        return known is not None and known.refusals >= len(PAUSES_SECONDS) - 1
 
     def note_break(self, uid: str, size: int, *, alone: bool, urgent: bool = True) -> bool:
         """The connection has ended on this message; return whether it is to be given up."""
@@ -88,7 +102,7 @@ class Suspects:
         return False
 
     def _count_try(self, uid: str, suspicion: _Suspicion) -> bool:
-        suspicion.tries += self._taken > suspicion.taken
+        suspicion.tries += suspicion.is_about_it(self._taken)
         suspicion.taken = self._taken
         if suspicion.tries >= len(PAUSES_SECONDS):
             self.forget(uid)
@@ -116,6 +130,16 @@ class Suspects:
         if self.due_seconds(urgent=urgent) != 0:
             return None
         return min(self._eligible(urgent=urgent))[1]
+
+    def is_overdue(self, *, urgent: bool = False) -> bool:
+        """Tell whether one has been due for so long that nothing else may go before it has had its try.
+
+        Others have had theirs: the broker has taken some since the last try of this one, on which it may hang up.
+        """
+        due = min(self._eligible(urgent=urgent), default=None)
+        if due is None or not self._suspicions[due[1]].is_about_it(self._taken):
+            return False
+        return self._clock() >= max(due[0], self._quiet_until) + SPACING_SECONDS
 
     def due_seconds(self, *, urgent: bool = False) -> float | None:
         """Return in how many seconds there will be one, None if nothing is held back that may be tried."""

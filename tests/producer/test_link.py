@@ -747,6 +747,77 @@ def refuse_all(bench: Bench, *, until: float) -> None:
         bench.time += 1
 
 
+def test_a_condition_that_is_refused_for_good_while_others_are_taken_makes_way_for_the_newer_ones() -> None:
+    bench = Bench()
+    bench.connect()
+    bench.tell()
+    for reason in ("NodeReady", "NodeNotReady", "NodeHasDiskPressure"):
+        put_condition(bench, reason)
+    while bench.outbox.waiting and bench.time < 6 * 3600:
+        bench.put(f"warning-{bench.time}")
+        take_all_but(bench, "NodeReady")
+    assert told_conditions(bench)[-2:] == ["NodeNotReady", "NodeHasDiskPressure"]
+    assert dict(bench.outbox.losses) == {"room": 0, "size": 1}
+    assert 3600 < bench.time < 2 * 3600
+
+
+def test_a_condition_that_is_refused_while_nothing_is_taken_or_nothing_waits_for_it_is_not_given_up() -> None:
+    bench = Bench()
+    bench.connect()
+    bench.tell()
+    put_condition(bench, "NodeReady")
+    put_condition(bench, "NodeNotReady")
+    refuse_all(bench, until=12 * 3600)
+    assert (bench.outbox.lost, bench.outbox.waiting) == (0, 2)
+    while bench.time < 24 * 3600:
+        bench.put(f"warning-{bench.time}")
+        take_all_but(bench, "NodeNotReady")
+    assert (bench.outbox.lost, bench.outbox.waiting) == (0, 1)
+
+
+def take_all_but(bench: Bench, refused: str) -> None:
+    bench.turn()
+    bench.tell()
+    for mid, sent in list(bench.link._in_flight.items()):
+        bench.answer(mid, "Not authorized" if sent.message.uid == refused else None)
+    bench.time += 5
+
+
+def told_conditions(bench: Bench) -> list[str]:
+    return [event["uid"] for event in bench.fake.events() if event["uid"].startswith("Node")]
+
+
+def test_what_is_held_back_has_its_turn_though_others_leave_without_a_pause() -> None:
+    bench = Bench()
+    bench.connect()
+    bench.tell()
+    put_condition(bench, "NodeReady")
+    bench.turn()
+    bench.answer(len(bench.fake.published), "Quota exceeded")
+    for number in range(200):
+        bench.put(f"warning-{number}-a", f"warning-{number}-b")
+        bench.turn()
+        for mid in sorted(bench.link._in_flight)[:1]:
+            bench.answer(mid)
+        bench.time += 0.2
+    assert told_conditions(bench) == ["NodeReady", "NodeReady"]
+
+
+@pytest.mark.parametrize("topic", ["impossible", "t"])
+def test_what_waits_for_a_condition_that_cannot_go_does_not_wait_for_the_next_wake(topic: str) -> None:
+    bench = Bench()
+    bench.connect()
+    bench.tell()
+    bench.outbox.put(Message("x", 1, CONDITION_SEVERITY, topic, "{}", "pi-1"))
+    put_condition(bench, "NodeReady")
+    if topic == "t":
+        bench.turn()
+        bench.answer(len(bench.fake.published), "Packet too large")
+    else:
+        assert bench.link.on_turn(bench.connection) == 0
+    assert bench.turn() == ["NodeReady"]
+
+
 def test_breaks_right_after_a_start_let_no_condition_pass_an_older_one() -> None:
     bench = Bench()
     put_condition(bench, "NodeNotReady")

@@ -136,6 +136,42 @@ def test_if_only_what_is_urgent_may_go_the_rest_is_not_due() -> None:
     assert (bench.suspects.due(urgent=True), bench.suspects.due()) == ("first", "repeat")
 
 
+def test_what_is_refused_after_each_pause_while_others_are_taken_is_refused_for_good() -> None:
+    bench = Bench()
+    bench.suspects.note_refused("a", "Not authorized")
+    for _ in range(20):
+        bench.suspects.note_refused("a", "Not authorized")
+    for _ in PAUSES_SECONDS[1:]:
+        assert not bench.suspects.is_refused_for_good("a")
+        bench.suspects.note_taken("other", 10)
+        bench.suspects.note_refused("a", "Not authorized")
+        bench.suspects.note_refused("a", "Not authorized")
+    assert bench.suspects.is_refused_for_good("a")
+    assert not bench.suspects.is_refused_for_good("b")
+
+
+def test_what_has_been_due_for_a_while_is_overdue() -> None:
+    bench = Bench()
+    assert not bench.suspects.is_overdue()
+    bench.suspects.note_refused("a", "Not authorized", urgent=False)
+    bench.suspects.note_taken("other", 10)
+    bench.time += PAUSES_SECONDS[1] + SPACING_SECONDS - 1
+    assert (bench.suspects.due(), bench.suspects.is_overdue()) == ("a", False)
+    bench.time += 1
+    assert (bench.suspects.is_overdue(), bench.suspects.is_overdue(urgent=True)) == (True, False)
+
+
+def test_none_is_overdue_before_the_broker_has_taken_something_else_since_its_last_try() -> None:
+    """It may hang up on this one, each time that it has just been connected to."""
+    bench = Bench()
+    bench.suspect()
+    bench.breaks()
+    bench.time += 3600
+    assert (bench.suspects.due(), bench.suspects.is_overdue()) == ("a", False)
+    bench.suspects.note_taken("other", 10)
+    assert bench.suspects.is_overdue()
+
+
 def test_a_suspect_that_is_taken_is_cleared() -> None:
     bench = Bench()
     bench.suspect()
