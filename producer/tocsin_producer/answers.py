@@ -2,7 +2,7 @@
 
 A broker acknowledges in the order in which messages came (MQTT 5, section 4.6). One that has answered a later one
 will never answer the earlier one; then only a new connection makes it go again. A link that is slow delays all of
-them, and is waited for. A status comes alone, so nothing tells whether it is lost.
+them, and is waited for as long as any answer comes.
 """
 
 import time
@@ -10,17 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-#: For how long an answer is waited for.
+#: For how long an answer is waited for: since its message was handed over if a later one was answered, else since
+#: the last answer came.
 PATIENCE_SECONDS: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Owed:
-    """An answer that is owed: for the message of which number, since when, and whether that was a status."""
+    """An answer that is owed: for the message of which number, and since when."""
 
     number: int
     since: float
-    is_status: bool
 
 
 class Answers:
@@ -30,25 +30,30 @@ class Answers:
         self._clock = clock
         self._owed: dict[int, _Owed] = {}
         self._number = self._latest = 0
+        self._answered_at = 0.0
 
     def begin(self) -> None:
         """On a new connection nothing is owed."""
         self._owed.clear()
         self._number = self._latest = 0
+        self._answered_at = self._clock()
 
-    def expect(self, mid: int, *, is_status: bool = False) -> None:
+    def expect(self, mid: int) -> None:
         """The message `mid` was handed over."""
         self._number += 1
-        self._owed[mid] = _Owed(self._number, self._clock(), is_status)
+        self._owed[mid] = _Owed(self._number, self._clock())
 
     def note(self, mid: int) -> None:
-        """`mid` was answered, or is not waited for."""
+        """`mid` was answered."""
         owed = self._owed.pop(mid, None)
         if owed is not None:
             self._latest = max(self._latest, owed.number)
+            self._answered_at = self._clock()
 
     def left_seconds(self) -> float | None:
-        """Return for how long it is of use to wait, 0 if it is not any more, None if no answer is missing."""
-        missing = (owed.since for owed in self._owed.values() if owed.is_status or owed.number < self._latest)
-        since = min(missing, default=None)
+        """Return for how long it is of use to wait, 0 if it is not any more, None if no answer is owed."""
+        since = min(map(self._missing_since, self._owed.values()), default=None)
         return None if since is None else max(0.0, since + PATIENCE_SECONDS - self._clock())
+
+    def _missing_since(self, owed: _Owed) -> float:
+        return owed.since if owed.number < self._latest else max(owed.since, self._answered_at)

@@ -470,6 +470,6 @@ class Link:
         payload = self.status.payload(state)
         mid = connection.publish(self._status_topic, payload, retain=True)
         self._statuses.add(mid)
-        self._answers.expect(mid, is_status=True)
+        self._answers.expect(mid)
         self.status.note_told()
         self.counters.bytes += len(self._status_topic.encode()) + len(payload)
