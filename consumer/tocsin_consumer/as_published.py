@@ -88,7 +88,7 @@ class _Fold:
             self.known[event.uid] = _Known(event.count, event.count, one.at)
             if _is_condition(event):
                 self._note_condition(event)
-                yield from self._conditions(one.at)
+                yield from self._conditions(event.name, one.at)
             yield one
             return
         if known.held is None:
@@ -106,10 +106,11 @@ class _Fold:
         else:
             self.told_since.setdefault(event.name, set()).add(event.reason)
 
-    def _conditions(self, now: datetime) -> Iterator[Recorded]:
-        """Yield the conditions of nodes that are held: none of them is to come after a newer one."""
+    def _conditions(self, node: str, now: datetime) -> Iterator[Recorded]:
+        """Yield the conditions of `node` that are held: none of them is to come after a newer one."""
         for uid, known in self.known.items():
-            if known.held and isinstance(known.held.said, EventPayload) and _is_condition(known.held.said):
+            said = known.held and known.held.said
+            if known.held and isinstance(said, EventPayload) and _is_condition(said) and said.name == node:
                 yield replace(known.held, at=now)
                 self.known[uid] = _Known(known.count, known.count, now)
 

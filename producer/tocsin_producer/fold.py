@@ -7,7 +7,7 @@ handful of messages a day, and whoever reads them always learns the last count.
 A condition of a node that has changed goes at once, however often: who is told that a node is ready has to be told
 that it is not. That a condition is as it should be goes at once if it was not told since any condition of its node
 changed: it may end what was told. After that it is a repeat, as a kubelet says it at each start, and held; but it
-goes before any other condition does, so that what was the case before is never told after it.
+goes before any other condition of its node does, so that what was the case before is never told after it.
 """
 
 import re
@@ -24,6 +24,8 @@ from tocsin_producer.outbox import Outbox
 #: What is held takes up to this part of the outbox's bounds beside it. Beyond that what is due first goes at once:
 #: nothing is given up for a message that could have been sent.
 ROOM: Final = 0.25
+#: Of so many nodes it is known what was told; of one that has gone for good, until so many others have come.
+_NODES: Final = 1000
 _NEVER: Final = float("inf")
 #: Conditions that are told when they change, and only then.
 _CHANGE: Final = re.compile(r"Node((Not)?Ready|(Not)?Schedulable|Has(?!No)\w+Pressure|HasInsufficient\w+)")
@@ -108,11 +110,12 @@ class Fold:
     def _note_condition(self, node: str, reason: str) -> None:
         """A condition of `node` goes: what is held of conditions goes before it."""
         if self._messages:
-            self._let_go("WHERE severity >= ?", CONDITION_SEVERITY)
-        if _CHANGE.fullmatch(reason):
-            self._told_since.pop(node, None)
-        else:
-            self._told_since.setdefault(node, set()).add(reason)
+            self._let_go("WHERE severity >= ? AND node = ?", CONDITION_SEVERITY, node)
+        told = self._told_since.pop(node, set())
+        if _CHANGE.fullmatch(reason) is None:
+            self._told_since[node] = told | {reason}
+            if len(self._told_since) > _NODES:
+                del self._told_since[next(iter(self._told_since))]
 
     def _hold(self, message: Message, *, due_at: float) -> None:
         self._drop(message.uid)
@@ -170,7 +173,7 @@ class Fold:
         if self._messages:
             self._let_go("")
 
-    def _let_go(self, which: str, *values: float) -> None:
+    def _let_go(self, which: str, *values: float | str) -> None:
         with self._database.transaction() as connection:
             rows = connection.execute(
                 f"DELETE FROM folded {which} RETURNING uid, count, severity, topic, payload, node",  # noqa: S608 - our own words

@@ -107,7 +107,7 @@ class Intake:
         self._checkpoint.remember(state.uid, seen, watch, is_new=known is NOTHING)
         if seen is known:
             return "repeated"
-        return "accepted" if seen.told == state.count else "folded"
+        return "folded" if 0 < seen.told < state.count else "accepted"  # 0: there was no room, and it is lost
 
     def _read(self, value: object) -> EventState | None:
         try:

@@ -72,6 +72,16 @@ def test_the_end_of_a_pressure_goes_each_time_and_its_repeat_after_the_interval(
     assert times_and_counts(*said, repeat) == [*((minute, 1 + minute // 2) for minute in range(8)), (37, 5)]
 
 
+def test_a_held_condition_goes_before_the_next_of_its_node_and_not_of_another() -> None:
+    def of_node(minute: float, count: int, reason: str, node: str) -> Recorded:
+        return watched(minute, count, uid=f"{node}-{reason}", type="Normal", kind="Node", name=node, reason=reason)
+
+    said = [of_node(0, 4, "NodeHasNoDiskPressure", node) for node in ("pi-1", "pi-2")]
+    held = [of_node(1, 5, "NodeHasNoDiskPressure", node) for node in ("pi-1", "pi-2")]
+    change = of_node(2, 1, "NodeNotReady", "pi-2")
+    assert times_and_counts(*said, *held, change) == [(0, 4), (0, 4), (2, 5), (2, 1), (30, 5)]
+
+
 def test_what_is_no_higher_count_is_no_occurrence() -> None:
     assert times_and_counts(watched(0, 3), watched(1, 3), watched(40, 2)) == [(0, 3)]
 

@@ -270,6 +270,25 @@ def test_what_changes_of_another_node_makes_no_repeat_of_this_one_news() -> None
     assert condition(bench, "NodeHasNoDiskPressure", 10) == [("NodeHasNoDiskPressure", 10)]
 
 
+def test_what_is_held_of_another_node_stays_held() -> None:
+    bench = Bench()
+    for count in (8, 9):
+        for node in ("pi-1", "pi-2"):
+            went = condition(bench, f"{node}-Starting", count, node=node)
+            assert went == ([(f"{node}-Starting", 8)] if count == 8 else [])
+    assert condition(bench, "NodeNotReady", 1, node="pi-2") == [("pi-2-Starting", 9), ("NodeNotReady", 1)]
+    assert bench.fold.held == 1
+
+
+def test_of_nodes_that_come_and_go_for_years_no_more_is_known_than_of_a_thousand() -> None:
+    bench = Bench()
+    for number in range(1100):
+        condition(bench, f"{number}-Starting", 8, node=f"pi-{number}")
+    assert len(bench.fold._told_since) == 1000
+    assert condition(bench, "1099-Starting", 9, node="pi-1099") == []
+    assert condition(bench, "0-Starting", 9, node="pi-0") == [("0-Starting", 9)]
+
+
 def test_a_recovery_that_a_failed_transaction_was_to_tell_is_told_again() -> None:
     bench = Bench()
     condition(bench, "NodeHasNoDiskPressure", 8)
@@ -299,6 +318,14 @@ def test_of_an_event_whose_first_occurrence_was_lost_for_room_the_next_is_the_fi
     assert bench.occur(3, "a") == []
     bench.occur(2, "b")
     assert bench.firsts == ["a"]
+
+
+def test_an_event_for_which_there_is_no_room_at_all_counts_as_accepted(make_pipeline: MakePipeline) -> None:
+    pipeline = make_pipeline(max_messages=1, fold_seconds=INTERVAL)
+    pipeline.outbox.put(message("node", severity=CONDITION_SEVERITY))
+    pipeline.intake.offer([event("a", count=4)], "w")
+    sums = pipeline.intake.sums()
+    assert (sums["accepted"], sums["folded"], pipeline.outbox.lost) == (1, 0, 1)
 
 
 def test_an_event_for_which_there_is_no_room_at_all_is_not_told() -> None:
