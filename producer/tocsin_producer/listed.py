@@ -5,6 +5,7 @@ the last page has come; nobody needs an order of all the rest.
 """
 
 import json
+from collections.abc import Iterator
 from typing import Any, Final
 
 #: So many are put aside, of less than 1 kB each; a node has about eight, and as many more after each start of its
@@ -20,8 +21,8 @@ class Listed:
         #: Versions and texts: the objects that a text is read into take four times as much.
         self._aside: list[tuple[int, bytes]] = []
 
-    def take_page(self, items: list[object]) -> list[object]:
-        """Put the conditions of a page aside, and return the rest of it in the order in which it was written."""
+    def take_page(self, items: list[object]) -> Iterator[object]:
+        """Put the conditions of a page aside, and yield the rest of it in the order in which it was written."""
         rest = []
         for item in items:
             if _is_condition(item):
@@ -29,16 +30,18 @@ class Listed:
             else:
                 rest.append(item)
         rest.sort(key=version)
-        return self._take_oldest(self._limit // 2) + rest if len(self._aside) > self._limit else rest
+        if len(self._aside) > self._limit:
+            yield from self._take_oldest(self._limit // 2)
+        yield from rest
 
-    def take_rest(self) -> list[object]:
-        """Return all that is put aside, in the order in which it was written."""
+    def take_rest(self) -> Iterator[object]:
+        """Yield all that is put aside, in the order in which it was written."""
         return self._take_oldest(len(self._aside))
 
-    def _take_oldest(self, count: int) -> list[object]:
+    def _take_oldest(self, count: int) -> Iterator[object]:
         self._aside.sort()
         oldest, self._aside = self._aside[:count], self._aside[count:]
-        return [json.loads(text) for _, text in oldest]
+        return (json.loads(text) for _, text in oldest)
 
 
 def _is_condition(item: object) -> bool:

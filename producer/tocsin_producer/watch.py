@@ -10,7 +10,8 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, Final
 
 from tocsin_producer.api import ANSWER_SECONDS, BODY_LIMIT, NETWORK_ERRORS, OPENING_SECONDS, ApiClient, failure
@@ -162,11 +163,11 @@ class Watch:
                 self._page_size = min(PAGE_SIZE, self._page_size * 2)
                 return page
 
-    def _offer(self, items: list[object]) -> None:
+    def _offer(self, items: Iterator[object]) -> None:
         """Offer what was listed, a portion at a time."""
-        for start in range(0, len(items), _PORTION):
+        while portion := list(islice(items, _PORTION)):
             self._wait_for_room()
-            self._intake.offer(items[start : start + _PORTION], self._selector)
+            self._intake.offer(portion, self._selector)
 
     def _wait_for_room(self) -> None:
         """Leave it to the API server to hold what there is no room for, until there is.
