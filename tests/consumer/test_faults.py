@@ -50,6 +50,11 @@ def process(site: Site, **changes: Any) -> Process:
     return Process("consumer", "-m", "tocsin_consumer", "run", "--config", config, folder=site.folder)
 
 
+def until_subscribed(site: Site, broker: Mosquitto) -> None:
+    """Wait until the consumer has a session that gets what is published: a connection alone does not."""
+    until(lambda: f"SUBACK to {site.client_id}" in broker.log())
+
+
 def killed_at(site: Site, module: str, place: str, method: str) -> Process:
     """Return the consumer that dies as soon as it reaches `method`."""
     config = str(site.write_settings())
@@ -57,9 +62,9 @@ def killed_at(site: Site, module: str, place: str, method: str) -> Process:
     return Process("killed", "-c", code, folder=site.folder)
 
 
-def test_a_kill_before_the_commit_loses_nothing(site: Site) -> None:
+def test_a_kill_before_the_commit_loses_nothing(site: Site, broker: Mosquitto) -> None:
     with killed_at(site, "store", "Store", "record") as first:
-        first.wait_for_log("connected to")
+        until_subscribed(site, broker)
         site.publish(event())
         assert first.wait() == -signal.SIGKILL
     with process(site) as second:
@@ -67,9 +72,9 @@ def test_a_kill_before_the_commit_loses_nothing(site: Site) -> None:
         assert second.stop() == 0
 
 
-def test_a_kill_between_the_commit_and_the_acknowledgement_repeats_nothing(site: Site) -> None:
+def test_a_kill_between_the_commit_and_the_acknowledgement_repeats_nothing(site: Site, broker: Mosquitto) -> None:
     with killed_at(site, "intake", "Intake", "hand_back") as first:
-        first.wait_for_log("connected to")
+        until_subscribed(site, broker)
         site.publish(event())
         assert first.wait() == -signal.SIGKILL
     assert site.query("SELECT COUNT(*) FROM events") == [(1,)]
@@ -89,11 +94,11 @@ def test_a_kill_between_the_commit_and_the_acknowledgement_repeats_nothing(site:
     ids=["within the commit", "between commit and acknowledgement"],
 )
 def test_a_batch_whose_consumer_is_killed_is_kept_as_a_whole_or_not_at_all_and_told_once_in_its_order(
-    site: Site, module: str, place: str, method: str, *, are_kept: bool
+    site: Site, broker: Mosquitto, module: str, place: str, method: str, *, are_kept: bool
 ) -> None:
     said = [event(uid=f"u{number:03}", seq=number) for number in range(1, 301)]
     with process(site) as away:
-        away.wait_for_log("connected to")
+        until_subscribed(site, broker)
         assert away.stop() == 0
     site.publish(*said)
     with killed_at(site, module, place, method) as first:
@@ -110,9 +115,11 @@ def test_a_batch_whose_consumer_is_killed_is_kept_as_a_whole_or_not_at_all_and_t
     assert site.query("SELECT COUNT(*) FROM dead_letters") == [(0,)]
 
 
-def test_a_kill_between_delivery_and_its_record_repeats_that_delivery_and_loses_none(site: Site) -> None:
+def test_a_kill_between_delivery_and_its_record_repeats_that_delivery_and_loses_none(
+    site: Site, broker: Mosquitto
+) -> None:
     with process(site) as first:
-        first.wait_for_log("connected to")
+        until_subscribed(site, broker)
         site.publish(event(uid="a"))
         until(lambda: site.query("SELECT state FROM deliveries") == [("delivered",)])
         assert first.stop() == 0
@@ -127,12 +134,12 @@ def test_a_kill_between_delivery_and_its_record_repeats_that_delivery_and_loses_
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the files of another process")
-def test_on_a_full_disk_nothing_is_acknowledged_and_nothing_lost(site: Site) -> None:
+def test_on_a_full_disk_nothing_is_acknowledged_and_nothing_lost(site: Site, broker: Mosquitto) -> None:
     """The limit on the size of files is what a process without quota or a disk of its own can have filled."""
     port = free_port()
     said = [event(uid=f"u{number}", seq=number, msg="x" * 4000) for number in range(1, 201)]
     with process(site, http={"listen": f"127.0.0.1:{port}"}, receivers=[{"name": "file", "stdout": {}}]) as sut:
-        sut.wait_for_log("connected to")
+        until_subscribed(site, broker)
         limit = (site.folder / "tocsin.db-wal").stat().st_size + 50_000
         resource.prlimit(sut.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
         site.publish(*said)
@@ -146,9 +153,11 @@ def test_on_a_full_disk_nothing_is_acknowledged_and_nothing_lost(site: Site) -> 
     assert site.query("SELECT COUNT(*) FROM dead_letters") == [(0,)]
 
 
-def test_a_store_that_another_writer_has_locked_makes_the_consumer_wait_and_lose_nothing(site: Site) -> None:
+def test_a_store_that_another_writer_has_locked_makes_the_consumer_wait_and_lose_nothing(
+    site: Site, broker: Mosquitto
+) -> None:
     with process(site) as sut:
-        sut.wait_for_log("connected to")
+        until_subscribed(site, broker)
         with closing(sqlite3.connect(site.folder / "tocsin.db", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             site.publish(event())
@@ -158,9 +167,11 @@ def test_a_store_that_another_writer_has_locked_makes_the_consumer_wait_and_lose
         assert sut.stop() == 0
 
 
-def test_a_damaged_store_ends_the_consumer_with_what_to_do_and_is_left_as_it_is(site: Site) -> None:
+def test_a_damaged_store_ends_the_consumer_with_what_to_do_and_is_left_as_it_is(
+    site: Site, broker: Mosquitto
+) -> None:
     with process(site) as first:
-        first.wait_for_log("connected to")
+        until_subscribed(site, broker)
         site.publish(*(event(uid=f"u{number}", seq=number, msg="x" * 2000) for number in range(1, 51)))
         until(lambda: len(site.delivered()) == 50)
         assert first.stop() == 0
@@ -200,7 +211,7 @@ def test_a_session_that_the_broker_forgot_is_made_anew_and_what_it_lost_is_known
     site: Site, broker: Mosquitto
 ) -> None:
     with process(site) as sut:
-        sut.wait_for_log("connected to")
+        until_subscribed(site, broker)
         site.publish(event(uid="a", seq=1))
         until(lambda: len(site.delivered()) == 1)
         broker.kill()
