@@ -3,12 +3,10 @@
 import logging
 import sqlite3
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from itertools import takewhile
 from typing import Final
 
 from tocsin_producer.answers import Answers
@@ -17,8 +15,10 @@ from tocsin_producer.message import Message, Receipt, is_urgent
 from tocsin_producer.outbox import Outbox
 from tocsin_producer.payload import numbered
 from tocsin_producer.rivalry import Look, Rivalry, Standing, Verdict
+from tocsin_producer.settling import Settling
 from tocsin_producer.status import OwnStatus
 from tocsin_producer.suspects import Suspects
+from tocsin_producer.traffic import Traffic
 from tocsin_schemas.backoff import backoff_seconds
 from tocsin_schemas.session import Connection, ConnectionLostError, Received, Will
 
@@ -26,16 +26,9 @@ _log = logging.getLogger(__name__)
 
 #: How many messages are handed over before the first of them is acknowledged, unless the broker takes fewer.
 WINDOW: Final = 16
-#: A broker may acknowledge before it writes, and be killed: Mosquitto, as we configure it, writes every second or
-#: two. What it has acknowledged for no longer than this goes again after a break.
-SETTLE_SECONDS: Final = 4.0
-#: With so many of these nothing more is handed over: after a long outage some 100 events a second leave, which
-#: floods no broker and no memory.
+#: With so many acknowledged and not settled nothing more is handed over: after a long outage some 100 events a
+#: second leave, which floods no broker and no memory.
 UNSETTLED: Final = 500
-#: So often at most it is taken out of the outbox: many at a time cost less.
-SETTLE_PAUSE_SECONDS: Final = 1.0
-#: So often at most the kernel is asked what a connection has taken, unless a budget has to be kept.
-TRAFFIC_PAUSE_SECONDS: Final = 0.5
 #: When the state cannot be written, it is tried again after this time.
 STATE_PAUSE_SECONDS: Final = 10.0
 #: What a broker says that will not take this very message, ever (MQTT 5: 0x90, 0x95 and 0x99).
@@ -68,15 +61,6 @@ class _Sent:
     refusals: int
 
 
-@dataclass(slots=True)
-class _Taken:
-    """A message that the broker has acknowledged, its number, and when."""
-
-    receipt: Receipt
-    seq: int
-    at: float
-
-
 class Link:
     """Handler of the session (`tocsin_schemas.session.Handler`).
 
@@ -106,7 +90,7 @@ class Link:
         self._clock = clock
         self._in_flight: dict[int, _Sent] = {}
         self._statuses: set[int] = set()
-        self._settling: deque[_Taken] = deque()
+        self._settling = Settling(clock)
         self._suspects = Suspects(clock)
         self._answers = Answers(clock)
         #: How many bursts in a row ended in a refusal.
@@ -119,9 +103,7 @@ class Link:
         self._is_turn_due = False
         self._look = Look(clock)
         self._has_said_goodbye = False
-        #: Of `counters.traffic`: what this connection has taken so far.
-        self._traffic = 0
-        self._traffic_due_at = 0.0
+        self._traffic = Traffic(budget, clock)
         self.status = status
         self.counters = LinkCounters()
         self.is_connected = False
@@ -148,7 +130,7 @@ class Link:
         """Tell that we are there, but look first who has told before."""
         self.counters.connections += 1
         self._answers.begin()
-        self._traffic = 0
+        self._traffic.begin_connection()
         self.is_connected = True
         with suppress(sqlite3.Error):  # the database has said it
             self._outbox.begin_connection()
@@ -163,11 +145,9 @@ class Link:
         self.is_connected = False
         self._look.end()
         under_way = [sent.message for sent in self._in_flight.values()]
-        numbers = [*(sent.seq for sent in self._in_flight.values()), *(taken.seq for taken in self._settling)]
-        for seq in numbers:
+        for seq in (*(sent.seq for sent in self._in_flight.values()), *self._settling.give_back()):
             heappush(self._free, seq)
         self._in_flight.clear()
-        self._settling.clear()
         self._statuses.clear()
         self._outbox.put_all_back()
         if under_way and not self._is_leaving:
@@ -235,7 +215,7 @@ class Link:
         Raises:
             ConnectionLostError: the broker owes us an answer that will not come.
         """
-        self._count_traffic(connection)
+        self.counters.traffic += self._traffic.count(connection)
         if self._is_leaving or self._has_said_goodbye:
             return None
         if self._answers.left_seconds() == 0:
@@ -244,29 +224,18 @@ class Link:
             if (left := self._look.left_seconds) > 0:
                 return left
             self._end_look(connection)
-        if self._settling and self._settle_seconds() <= 0:
-            self._settle(self._clock() - SETTLE_SECONDS)
+        if self._settle_seconds() == 0:
+            self._settle(self._settling.due())
         self._is_turn_due = False
         due_seconds = self._hand_over_waiting(connection) if self._may_hand_over() else None
         if not self.status.due_seconds():
             self._tell_status(connection, "online")
         return self._rest_seconds(due_seconds)
 
-    def _count_traffic(self, connection: Connection) -> None:
-        """Count what the connection has taken since it was asked last; no bad disk keeps it from being counted."""
-        if self._clock() < self._traffic_due_at and not self.budget.is_bounded:
-            return
-        self._traffic_due_at = self._clock() + TRAFFIC_PAUSE_SECONDS
-        traffic = max(self._traffic, connection.traffic())  # one that has just broken off tells nothing any more
-        with suppress(sqlite3.Error):  # the database has said it
-            self.budget.spend(traffic - self._traffic)
-        self.counters.traffic += traffic - self._traffic
-        self._traffic = traffic
-
-    def _settle_seconds(self) -> float:
-        """Return in how many seconds the oldest of what the broker has is settled, and what came soon after it."""
-        due_at = self._settling[0].at + SETTLE_SECONDS + SETTLE_PAUSE_SECONDS
-        return max(due_at, self._not_before) - self._clock()
+    def _settle_seconds(self) -> float | None:
+        """Return in how many seconds something is to be settled, None if nothing is."""
+        left = self._settling.left_seconds()
+        return None if left is None else max(left, self._not_before - self._clock())
 
     def _may_hand_over(self) -> bool:
         """Whether it is time: until our first status is answered, our boot may turn out to be outdated."""
@@ -282,16 +251,14 @@ class Link:
             )
         self._tell_status(connection, "online")
 
-    def _settle(self, until: float) -> None:
-        """Take out of the outbox what the broker acknowledged up to `until`; else nothing more is handed over."""
-        due = [taken.receipt for taken in takewhile(lambda taken: taken.at <= until, self._settling)]
+    def _settle(self, due: list[Receipt]) -> None:
+        """Take out of the outbox what is `due`; as long as that cannot be written, nothing more is handed over."""
         try:
             self._outbox.settle(due)
         except sqlite3.Error:  # the database has said it
             self._pause_for_state()
         else:
-            for _ in due:
-                self._settling.popleft()
+            self._settling.note_settled(len(due))
 
     def _hand_over_waiting(self, connection: Connection) -> float | None:
         """Fill the window, and return in how many seconds more will wait, as far as that is known."""
@@ -339,11 +306,10 @@ class Link:
     def _rest_seconds(self, due_seconds: float | None) -> float:
         """Return when there will be something to do that no message and no acknowledgement announces."""
         due = [self.status.due_seconds()]
-        due.extend(seconds for seconds in (due_seconds, self._answers.left_seconds()) if seconds is not None)
+        others = (due_seconds, self._answers.left_seconds(), self._settle_seconds())
+        due.extend(seconds for seconds in others if seconds is not None)
         if self._is_turn_due:
             due.append(0.0)
-        if self._settling:
-            due.append(max(0.0, self._settle_seconds()))
         if self._not_before > self._clock():
             due.append(self._not_before - self._clock())
         elif not self._in_flight and not self._statuses and self._may_spend():
@@ -420,7 +386,7 @@ class Link:
         else:
             self._forget_unheard()
         self._suspects.note_taken(message.uid, message.size)
-        self._settling.append(_Taken(self._outbox.acknowledge(message), sent.seq, self._clock()))
+        self._settling.add(self._outbox.acknowledge(message), sent.seq)
 
     def _count_unheard(self, message: Message) -> None:
         """For MQTT this is a success; a person has to hear of it, once per streak."""
@@ -436,7 +402,7 @@ class Link:
 
     def on_stopping(self, connection: Connection) -> None:
         """Say goodbye ourselves, so that the status is true before the will could be."""
-        self._settle(self._clock())
+        self._settle(self._settling.due(after_seconds=0))
         self._look.end()
         self._has_said_goodbye = True
         if not self._is_leaving:

@@ -8,7 +8,7 @@ import pytest
 from tests.schemas.session_harness import Recorder, running
 from tests.stage.broker import Account, Broker
 from tests.waiting import until
-from tocsin_producer.link import SETTLE_SECONDS
+from tocsin_producer.settling import SETTLE_SECONDS
 from tocsin_schemas import session
 from tocsin_schemas.broker import BrokerSettings
 

@@ -11,19 +11,14 @@ from tests.producer.conftest import message
 from tocsin_producer.answers import PATIENCE_SECONDS
 from tocsin_producer.budget import Budget
 from tocsin_producer.database import Database
-from tocsin_producer.link import (
-    SETTLE_PAUSE_SECONDS,
-    SETTLE_SECONDS,
-    STATE_PAUSE_SECONDS,
-    TRAFFIC_PAUSE_SECONDS,
-    WINDOW,
-    Link,
-)
+from tocsin_producer.link import STATE_PAUSE_SECONDS, WINDOW, Link
 from tocsin_producer.message import CONDITION_SEVERITY, Message
 from tocsin_producer.outbox import Outbox
 from tocsin_producer.rivalry import FIRST_LOOK_SECONDS, LOOK_SECONDS
+from tocsin_producer.settling import SETTLE_PAUSE_SECONDS, SETTLE_SECONDS
 from tocsin_producer.status import OVERWRITTEN_PAUSE_SECONDS, RETELL_SECONDS, OwnStatus
 from tocsin_producer.suspects import PAUSES_SECONDS, STREAK
+from tocsin_producer.traffic import TRAFFIC_PAUSE_SECONDS
 from tocsin_schemas.session import Connection, ConnectionLostError, Received
 
 STATUS = "k8s/v1/edge-042/status"
