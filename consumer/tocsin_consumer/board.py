@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from tocsin_consumer import incident as transitions
-from tocsin_consumer.dispatch import Timing, decide, known
+from tocsin_consumer.dispatch import Timing, decide, knowing
 from tocsin_consumer.incident import Incident, Problem, ProblemKey, State
 from tocsin_consumer.match import Texts, match_texts
 from tocsin_consumer.mute import Mutes
@@ -237,12 +237,12 @@ class Board:
         after = transitions.muted(
             after,
             lambda one: self._muted_by(before.id, one, now),
-            lambda one: known(one, before, told, pending),
+            lambda one: knowing(one, told, pending),
             now=now,
         )
-        if pending and not any(after.unmuted()):
-            changes.withdrawn.append(after.id)
-            pending = ()
+        no_longer = [name for name in pending if name not in after.receivers or not any(after.unmuted())]
+        changes.withdrawn += [(after.id, name) for name in no_longer]
+        pending = set(pending).difference(no_longer)
         decision = decide(after, told, pending, timing, now=now)
         if decision.is_over:
             after = replace(after, closed_at=now, due_at=None)

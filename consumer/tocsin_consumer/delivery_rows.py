@@ -59,7 +59,7 @@ WHERE id = ? AND state = 'pending'
 """
 _WITHDRAW: Final = """
 UPDATE deliveries SET state = 'withdrawn', settled_at = ?
-WHERE state = 'pending' AND incident IN (SELECT value FROM json_each(?))
+WHERE state = 'pending' AND incident = ? AND receiver = ?
 """
 _PENDING_OF: Final = "SELECT id FROM deliveries WHERE state = 'pending' AND id IN (SELECT value FROM json_each(?))"
 _ORPHANED: Final = "state = 'pending' AND receiver NOT IN (SELECT value FROM json_each(:receivers))"
@@ -95,10 +95,10 @@ def insert_orders(connection: Connection, orders: Sequence[Order], now: datetime
     connection.executemany(_INSERT_ORDER, named)
 
 
-def withdraw(connection: Connection, incidents: Collection[int], now: datetime) -> None:
-    """Let what waits to be told of incidents not be told; what is on its way already is."""
-    if incidents:
-        connection.execute(_WITHDRAW, (milliseconds(now), json.dumps(list(incidents))))
+def withdraw(connection: Connection, withdrawn: Iterable[tuple[int, str]], now: datetime) -> None:
+    """Let what waits to be told of incidents to receivers not be told; what is on its way already is."""
+    rows = [(milliseconds(now), incident, receiver) for incident, receiver in withdrawn]
+    connection.executemany(_WITHDRAW, rows)
 
 
 def due(connection: Connection, receiver: str, now: datetime, *, limit: int) -> list[Delivery]:
@@ -199,5 +199,5 @@ def _of_report(connection: Connection, row: tuple[Any, ...], now: datetime) -> D
     else:
         (found,) = incident_rows.find(connection, [incident])
         told = incident_rows.recall(connection, [incident]).told.get(incident, {}).get(receiver)
-        subject, content = f"incident {incident}", report(found, told, Cause(cause))
+        subject, content = f"incident {incident}", report(found, receiver, told, Cause(cause))
     return Delivery(id_, receiver, attempts, time_of(created_at), subject, content)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from tocsin_consumer.incident import End, Incident, Known, Problem, State
+from tocsin_consumer.incident import End, Incident, Problem, State
 
 
 class Cause(StrEnum):
@@ -45,9 +45,14 @@ class Told:
     revision: int
     occurrences: int
 
-    def tells_of(self, problem: Problem) -> bool:
-        """Tell whether the receiver knows that `problem` has begun."""
-        return problem.begun is not None and problem.begun <= self.revision
+    def tells_of(self, problem: Problem, receiver: str) -> bool:
+        """Tell whether the `receiver` that was told this knows that `problem` has begun."""
+        return receiver in problem.known_to or (problem.begun is not None and problem.begun <= self.revision)
+
+    def is_news(self, problem: Problem, receiver: str) -> bool:
+        """Tell whether something is new about `problem` since: it began, ended or can be told at last."""
+        is_later = problem.revision > self.revision
+        return is_later and not (problem.goes_on and receiver in problem.known_to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,7 @@ def decide(
     comes sooner belongs to it.
     """
     steps = {
-        receiver: next_step(incident, told.get(receiver), timing, now=now)
+        receiver: next_step(incident, receiver, told.get(receiver), timing, now=now)
         for receiver in incident.receivers
         if receiver not in pending
     }
@@ -90,12 +95,12 @@ def decide(
     return Decision(causes, rests_until, is_over=rests_until <= now)
 
 
-def next_step(incident: Incident, told: Told | None, timing: Timing, *, now: datetime) -> Step:
+def next_step(incident: Incident, receiver: str, told: Told | None, timing: Timing, *, now: datetime) -> Step:
     """Return what there is to do for a receiver that was `told` last, and for which nothing is under way."""
     news = [
         problem
         for problem in incident.unmuted()
-        if problem.revision > (told.revision if told else 0) and is_wanted(problem, told, timing)
+        if told is None or (told.is_news(problem, receiver) and is_wanted(problem, receiver, told, timing))
     ]
     if news:
         return _at(_news_at(news, incident, told, timing), cause_of(incident, told), now=now)
@@ -105,19 +110,16 @@ def next_step(incident: Incident, told: Told | None, timing: Timing, *, now: dat
     return Step()
 
 
-def is_wanted(problem: Problem, told: Told | None, timing: Timing) -> bool:
+def is_wanted(problem: Problem, receiver: str, told: Told, timing: Timing) -> bool:
     """Tell whether a receiver is to be told what is new of `problem`; its end is, where its beginning was not."""
-    if problem.goes_on or told is None or not told.tells_of(problem):
+    if problem.goes_on or not told.tells_of(problem, receiver):
         return True
     return timing.send_recovered if problem.end == End.RECOVERED else timing.send_quiet
 
 
-def known(problem: Problem, incident: Incident, told: Mapping[str, Told], pending: Collection[str]) -> Known:
-    """Return how many receivers know that `problem` has begun; what is under way may tell of it no more."""
-    knowing = {receiver for receiver, one in told.items() if one.tells_of(problem)}
-    if not pending and knowing.issuperset(incident.receivers):
-        return Known.TO_ALL
-    return Known.TO_SOME if knowing else Known.TO_NOBODY
+def knowing(problem: Problem, told: Mapping[str, Told], pending: Collection[str]) -> list[str]:
+    """Return the receivers that know that `problem` has begun; what is under way may tell of it no more."""
+    return [name for name, one in told.items() if name not in pending and one.tells_of(problem, name)]
 
 
 def _news_at(news: list[Problem], incident: Incident, told: Told | None, timing: Timing) -> datetime:

@@ -4,10 +4,10 @@ A problem is one line that people read: a reason, and the owner of the objects t
 of one Deployment are one. States and events in, states out; nothing here knows whom it is told.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from enum import Enum, StrEnum, auto
+from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -17,9 +17,11 @@ from tocsin_schemas.event import EventPayload
 
 #: No sum of occurrences gets any larger, whatever a cluster says: each stays a number that can be kept and told.
 COUNT_LIMIT: Final = 2**53
-#: Problems that an incident tells apart, and objects that a problem does; those beyond are counted.
+#: Problems that an incident tells apart, and objects that a problem does; those beyond are counted. What is over
+#: makes room for what is new: of problems, those whose end has been known for long enough to be told.
 PROBLEM_LIMIT: Final = 500
 OBJECT_LIMIT: Final = 100
+_END_KNOWN_FOR: Final = timedelta(hours=1)
 
 
 class End(StrEnum):
@@ -35,14 +37,6 @@ class State(StrEnum):
     OPEN = "open"
     RECOVERED = "recovered"
     QUIET = "quiet"
-
-
-class Known(Enum):
-    """How many receivers know that a problem has begun."""
-
-    TO_NOBODY = auto()
-    TO_SOME = auto()
-    TO_ALL = auto()
 
 
 class ProblemKey(NamedTuple):
@@ -76,11 +70,11 @@ class Problem:
     revision: int
     news_at: datetime
     #: The revision at which its beginning was news, so that whoever was told of that or a later one knows of it;
-    #: None while it is muted and not all do.
+    #: None while it is muted.
     begun: int | None
     end: End | None = None
-    #: Whether somebody knew of it when it was muted.
-    is_known: bool = False
+    #: The receivers that knew of it when it was muted, which are not told of its beginning again.
+    known_to: tuple[str, ...] = ()
     #: Why it is not told for now: the silence or the inhibition that holds it; None while nothing does.
     muted_by: str | None = None
 
@@ -143,6 +137,8 @@ def heard(before: Incident, event: EventPayload, occurred: int, *, wait: timedel
     """
     key = key_of(event)
     known = before.problems.get(key)
+    if known is None:
+        before = _with_room(before, now)
     total = _sum(before.occurrences, occurred)
     if known is None and len(before.problems) >= PROBLEM_LIMIT:
         return replace(before, occurrences=total, beyond=_sum(before.beyond, occurred))
@@ -220,13 +216,13 @@ def quiet_at(problem: Problem, after: timedelta) -> datetime | None:
 def muted(
     before: Incident,
     muted_by: Callable[[Problem], str | None],
-    known: Callable[[Problem], Known],
+    known_to: Callable[[Problem], Collection[str]],
     *,
     now: datetime,
 ) -> Incident:
     """Return the incident with each problem that goes on muted by what `muted_by` says.
 
-    One that not all know of, and that can be told now, is news.
+    One that not all know of, and that can be told now, is news to those who are not among whom it is `known_to`.
     """
     problems = dict(before.problems)
     revision = before.revision
@@ -236,18 +232,26 @@ def muted(
             continue
         after = replace(problem, muted_by=reason)
         if problem.muted_by is None:
-            after = _unknown(after, known(problem))
-        elif reason is None and problem.begun is None:
+            after = replace(after, begun=None, known_to=tuple(sorted(known_to(problem))))
+        elif reason is None and set(problem.known_to).issuperset(before.receivers):
+            after = replace(after, begun=problem.revision)
+        elif reason is None:
             revision = before.revision + 1
             after = replace(after, revision=revision, news_at=now, begun=revision)
         problems[key] = after
     return replace(before, revision=revision, problems=problems)
 
 
-def _unknown(problem: Problem, known: Known) -> Problem:
-    """Return a problem that is muted from now on: those who do not know of it yet are to be told afterwards."""
-    begun = problem.begun if known is Known.TO_ALL else None
-    return replace(problem, begun=begun, is_known=known is not Known.TO_NOBODY)
+def _with_room(before: Incident, now: datetime) -> Incident:
+    """Return the incident with room for one more problem, if one that is over has had it for long enough."""
+    if len(before.problems) < PROBLEM_LIMIT:
+        return before
+    over = [one for one in before.problems.values() if not one.goes_on and now - one.news_at >= _END_KNOWN_FOR]
+    if not over:
+        return before
+    oldest = min(over, key=lambda one: one.news_at)
+    problems = {key: one for key, one in before.problems.items() if key != oldest.key}
+    return replace(before, problems=problems, beyond=_sum(before.beyond, oldest.occurrences))
 
 
 def _news_at(problem: Problem, wait: timedelta, now: datetime) -> datetime:
@@ -262,9 +266,9 @@ def _news_at(problem: Problem, wait: timedelta, now: datetime) -> datetime:
 def _over(problem: Problem, end: End, revision: int, news_at: datetime) -> Problem:
     """Return the problem after its end; where somebody knows of it, that may be told, whatever mutes it."""
     after = replace(problem, end=end, revision=revision, news_at=news_at)
-    if problem.muted_by is None or not problem.is_known:
+    if problem.muted_by is None or not problem.known_to:
         return after
-    return replace(after, muted_by=None, begun=revision if problem.begun is None else problem.begun)
+    return replace(after, muted_by=None, begun=revision)
 
 
 def _pack(event: EventPayload) -> bytes:
@@ -283,7 +287,11 @@ def _began_at(event: EventPayload, occurred: int) -> int:
 def _with_object(known: Problem, name: str) -> Problem:
     if name in known.objects or len(known.objects) < OBJECT_LIMIT:
         return replace(known, objects={**known.objects, name: True})
-    return replace(known, has_more=True)
+    over = next((other for other, goes_on in known.objects.items() if not goes_on), None)
+    if over is None:
+        return replace(known, has_more=True)
+    kept = {other: goes_on for other, goes_on in known.objects.items() if other != over}
+    return replace(known, objects={**kept, name: True})
 
 
 def _without_object(problem: Problem, said: Ended) -> Problem:

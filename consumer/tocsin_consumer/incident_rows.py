@@ -36,7 +36,7 @@ _PROBLEM: Final = (
     "news_at",
     "begun",
     "ended",
-    "is_known",
+    "known_to",
     "muted_by",
 )
 _TOLD: Final = ("incident", "receiver", "at", "revision", "occurrences")
@@ -55,6 +55,9 @@ WHERE closed_at < :before
     AND NOT EXISTS (
         SELECT 1 FROM enrolled JOIN deliveries USING (storm)
         WHERE enrolled.incident = incidents.id AND state = 'pending'
+    )
+    AND NOT EXISTS (
+        SELECT 1 FROM enrolled JOIN dead_letters USING (storm) WHERE enrolled.incident = incidents.id
     )
 ORDER BY closed_at LIMIT :limit
 """
@@ -120,6 +123,10 @@ def keep(connection: Connection, changes: IncidentChanges) -> None:
     )
     rows = [_problem_row(id_, problem) for id_ in changes.incidents for problem in changes.problems(id_)]
     upsert(connection, "problems", _PROBLEM, rows, key=_PROBLEM_KEY)
+    dropped = [(id_, *key) for id_ in changes.incidents for key in changes.dropped(id_)]
+    if dropped:
+        where = " AND ".join(f"{column} = ?" for column in _PROBLEM_KEY)
+        connection.executemany(f"DELETE FROM problems WHERE {where}", dropped)  # noqa: S608 - constants
 
 
 def keep_told(connection: Connection, told: Iterable[tuple[int, str, Told]]) -> None:
@@ -207,7 +214,7 @@ def _problem_row(incident: int, problem: Problem) -> tuple[Any, ...]:
         milliseconds(problem.news_at),
         problem.begun,
         problem.end,
-        problem.is_known,
+        json.dumps(problem.known_to),
         problem.muted_by,
     )
 
@@ -215,7 +222,7 @@ def _problem_row(incident: int, problem: Problem) -> tuple[Any, ...]:
 def _problem(row: Sequence[Any]) -> Problem:
     key, rest = ProblemKey(*row[:5]), row[5:]
     event, heard_at, began_at, objects, has_more, occurrences, revision, news_at, begun, *state = rest
-    ended, is_known, muted_by = state
+    ended, known_to, muted_by = state
     return Problem(
         key,
         event,
@@ -228,6 +235,6 @@ def _problem(row: Sequence[Any]) -> Problem:
         time_of(news_at),
         begun,
         End(ended) if ended else None,
-        bool(is_known),
+        tuple(json.loads(known_to)),
         muted_by,
     )

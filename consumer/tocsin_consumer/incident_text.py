@@ -160,7 +160,7 @@ def _telling(account: Account, problem: Problem) -> str:
 
 def is_told(account: Account, problem: Problem) -> bool:
     """Tell whether any receiver got a message that tells of a problem."""
-    return any(telling(account, receiver).tells_of(problem) for receiver in account.told)
+    return any(telling(account, receiver).tells_of(problem, receiver) for receiver in account.told)
 
 
 def _object_names(problem: Problem) -> str:

@@ -159,7 +159,7 @@ class Account:
 
     def tells_of(self, problem: Problem) -> bool:
         """Tell whether any receiver counts as one that knows of a problem of the incident."""
-        return any(one.tells_of(problem) for one in self.told.values())
+        return any(one.tells_of(problem, receiver) for receiver, one in self.told.items())
 
 
 @dataclass(slots=True)
@@ -172,8 +172,8 @@ class IncidentChanges:
     #: Those incidents as they were before all this.
     before: dict[int, Incident] = field(default_factory=dict)
     orders: list[Order] = field(default_factory=list)
-    #: Those of which nobody is to be told for now, though it was ordered.
-    withdrawn: list[int] = field(default_factory=list)
+    #: Those of which a receiver is not to be told for now, though it was ordered.
+    withdrawn: list[tuple[int, str]] = field(default_factory=list)
     storms: dict[Place, Storm] = field(default_factory=dict)
     #: Where something would have been told by itself, once for each.
     noted: list[Place] = field(default_factory=list)
@@ -194,6 +194,11 @@ class IncidentChanges:
         """Yield the problems of an incident that have changed."""
         before, after = self.before[id_].problems, self.incidents[id_].problems
         return (problem for key, problem in after.items() if before.get(key) is not problem)
+
+    def dropped(self, id_: int) -> Iterator[ProblemKey]:
+        """Yield the problems of an incident that are no longer told apart."""
+        before, after = self.before[id_].problems, self.incidents[id_].problems
+        return (key for key in before if key not in after)
 
 
 @dataclass(frozen=True, slots=True)

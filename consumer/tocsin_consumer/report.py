@@ -78,14 +78,14 @@ class Report:
         return Told(at, self.revision, self.occurrences)
 
 
-def report(incident: Incident, told: Told | None, cause: Cause) -> Report:
+def report(incident: Incident, receiver: str, told: Told | None, cause: Cause) -> Report:
     """Return what to tell of `incident`, which has a problem that may be told, to who was `told` something before.
 
     It was decided to tell it because of `cause`; what has happened since may be a better reason. Where everything
     has been muted just now, it is told all the same.
     """
     unmuted = list(incident.unmuted()) or list(incident.problems.values())
-    ranked = sorted(((_line(one, told), one.heard_at) for one in unmuted), key=lambda one: _rank(one[0]))
+    ranked = sorted(((_line(one, receiver, told), one.heard_at) for one in unmuted), key=lambda one: _rank(one[0]))
     lines = tuple(line for line, _ in ranked)
     return Report(
         incident=incident.id,
@@ -149,7 +149,7 @@ def alone(event: EventPayload, received_at: datetime) -> Report:
     )
 
 
-def _line(problem: Problem, told: Told | None) -> Line:
+def _line(problem: Problem, receiver: str, told: Told | None) -> Line:
     cluster, namespace, kind, owner, reason = problem.key
     event = problem.event
     return Line(
@@ -166,7 +166,7 @@ def _line(problem: Problem, told: Told | None) -> Line:
         max(problem.began_at, event.last),
         event,
         problem.end,
-        is_news=told is None or problem.revision > told.revision,
+        is_news=told is None or told.is_news(problem, receiver),
     )
 
 

@@ -1,5 +1,6 @@
 """The table of silences: what was added, by whom, until when. To end one changes its end and nothing besides."""
 
+import logging
 import random
 from collections.abc import Callable
 from dataclasses import fields
@@ -13,6 +14,8 @@ from tocsin_consumer.errors import StoreError
 from tocsin_consumer.match import MatchSettings
 from tocsin_consumer.silence import Silence, Wish
 from tocsin_consumer.tables import milliseconds, time_of
+
+_log = logging.getLogger(__name__)
 
 #: Neither vowels, which make words, nor what is read for something else: 0 and 1 for letters, l for 1.
 _LETTERS: Final = "bcdfghjkmnpqrstvwxz23456789"
@@ -47,10 +50,15 @@ def insert(connection: Connection, wish: Wish, now: datetime, choose: Callable[[
 def silences(connection: Connection, since: datetime) -> list[Silence]:
     """Return those that end after `since`, those that end first before the others.
 
-    Raises:
-        StoreError: one is damaged.
+    One that cannot be read, as of a newer version, holds nothing; that is logged.
     """
-    return [_silence(row) for row in connection.execute(_SELECT, (milliseconds(since),))]
+    found = []
+    for row in connection.execute(_SELECT, (milliseconds(since),)):
+        try:
+            found.append(_silence(row))
+        except StoreError as error:
+            _log.error("%s; it holds nothing", error)
+    return found
 
 
 def expire(connection: Connection, id_: str, now: datetime) -> bool:

@@ -176,7 +176,7 @@ class _Rate:
     def __init__(self, limit: RateLimit, calm_after: timedelta) -> None:
         half = math.ceil(limit.count * (calm_after / limit.per) / 2)
         self._begins = SlidingWindow((limit,))
-        self._lasts = SlidingWindow((RateLimit(max(1, half), calm_after),))
+        self._lasts = SlidingWindow((RateLimit(half + 1, calm_after),))
 
     def note(self, now: float) -> None:
         self._begins.note(now)

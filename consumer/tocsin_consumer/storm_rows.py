@@ -22,16 +22,25 @@ NEWEST: Final = 10
 _STORM: Final = ("receiver", "scope", "since", "due_at", "is_told", "ended_at")
 _INSERT_DIGEST: Final = """
 INSERT INTO deliveries (storm, receiver, state, attempts, due_at, created_at)
-SELECT :storm, :receiver, 'pending', 0, :now, :now
-WHERE NOT EXISTS (SELECT 1 FROM deliveries WHERE receiver = :receiver AND state = 'pending' AND storm = :storm)
+VALUES (:storm, :receiver, 'pending', 0, :now, :now)
+"""
+# The newest tells all that the others would.
+_MERGE_DIGESTS: Final = """
+UPDATE deliveries SET state = 'merged', settled_at = :now
+WHERE receiver = :receiver AND state = 'pending' AND storm IS NOT NULL AND EXISTS (
+    SELECT 1 FROM deliveries AS newer WHERE newer.receiver = :receiver AND newer.state = 'pending'
+        AND newer.storm = deliveries.storm AND newer.id > deliveries.id
+)
 """
 _PROBLEMS: Final = "FROM problems JOIN enrolled USING (incident) WHERE storm = :storm"
 # TOTAL, unlike SUM, cannot overflow, whatever clusters say.
 _TOTALS: Final = f"""
-SELECT COUNT(DISTINCT incident), COUNT(DISTINCT CASE WHEN ended IS NULL THEN incident END),
-    COUNT(*), CAST(MIN(TOTAL(occurrences), {COUNT_LIMIT}) AS INTEGER)
+SELECT COUNT(DISTINCT incident), COUNT(DISTINCT CASE WHEN ended IS NULL THEN incident END), COUNT(*),
+    CAST(MIN(TOTAL(occurrences) + (
+        SELECT TOTAL(beyond) FROM incidents JOIN enrolled ON incident = incidents.id WHERE storm = :storm
+    ), {COUNT_LIMIT}) AS INTEGER)
 {_PROBLEMS}
-"""
+"""  # noqa: S608 - constants
 _WAITING: Final = """
 SELECT deliveries.id, incident, revision, occurrences FROM deliveries JOIN incidents ON incidents.id = incident
 WHERE receiver = :receiver AND state = 'pending' AND incident IS NOT NULL
@@ -59,7 +68,7 @@ def keep(connection: Connection, storms: Iterable[Storm], enrolled: Collection[E
 
 
 def insert_digests(connection: Connection, orders: Iterable[DigestOrder], now: datetime) -> None:
-    """Insert the deliveries that storms call for; one that waits tells the newest anyway."""
+    """Insert the deliveries that storms call for."""
     named = [{"storm": order.storm, "receiver": order.receiver, "now": milliseconds(now)} for order in orders]
     connection.executemany(_INSERT_DIGEST, named)
 
@@ -87,7 +96,16 @@ def digest(connection: Connection, storm: str, now: datetime) -> Digest:
 
 
 def merge(connection: Connection, receiver: str, now: datetime) -> int:
-    """Put what waits for a receiver that is behind into one digest, but for the newest, and return how much."""
+    """Put what waits for a receiver that is behind into one digest, but for the newest, and return how much.
+
+    Nothing may be on its way: of digests of one storm, all but the newest are for nothing then.
+    """
+    waiting = _merge_incidents(connection, receiver, now)
+    connection.execute(_MERGE_DIGESTS, {"receiver": receiver, "now": milliseconds(now)})
+    return waiting
+
+
+def _merge_incidents(connection: Connection, receiver: str, now: datetime) -> int:
     waiting = connection.execute(_WAITING, {"receiver": receiver, "newest": NEWEST}).fetchall()
     if len(waiting) <= BACKLOG_LIMIT - NEWEST:
         return 0

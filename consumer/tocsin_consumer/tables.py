@@ -62,7 +62,7 @@ _SCHEMA: Final = (
         news_at BIGINT NOT NULL,
         begun BIGINT,
         ended TEXT,
-        is_known INTEGER NOT NULL,
+        known_to TEXT NOT NULL,
         muted_by TEXT,
         PRIMARY KEY (incident, cluster, namespace, kind, owner, reason)
     ) WITHOUT ROWID

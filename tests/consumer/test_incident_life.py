@@ -8,6 +8,7 @@ import pytest
 from tests.consumer.desk import Desk
 from tocsin_consumer.dead_letter import Search
 from tocsin_consumer.dispatch import Cause
+from tocsin_consumer.incident import OBJECT_LIMIT, PROBLEM_LIMIT, State
 from tocsin_consumer.inhibit import DEFAULT_RULES
 from tocsin_consumer.match import MatchSettings
 from tocsin_consumer.mute import Mutes
@@ -204,6 +205,33 @@ def test_a_clock_that_was_set_back_while_we_were_away_delays_nothing(desk: Desk)
     assert len(desk.pass_(2 * MINUTE)) == 1
 
 
+def test_what_is_over_leaves_room_for_what_is_new(desk: Desk) -> None:
+    desk.reroute({"receivers": ["ops"], "group_by": ["cluster"]})
+    desk.say(name="keeps-failing", uid="k")
+    for number in range(PROBLEM_LIMIT):
+        desk.say(name=f"ci-{number:04d}-a")
+    desk.pass_(MINUTE)
+    for count in range(2, 8):
+        desk.say(name="keeps-failing", uid="k", count=count)
+        desk.pass_(30 * MINUTE, step=30 * SECOND)
+    desk.say(**NODE_AWAY)
+    lines = [line for report in desk.pass_(10 * MINUTE) for line in report.lines]
+    assert "NodeNotReady" in {line.reason for line in lines}
+    [stored] = desk.store.live_incidents()
+    assert len(stored.problems) == PROBLEM_LIMIT
+    assert stored.occurrences == sum(one.occurrences for one in stored.problems.values()) + stored.beyond
+
+
+def test_objects_that_are_over_leave_room_for_others(desk: Desk) -> None:
+    desk.say(reason="FailedScheduling", name="db-999")
+    for number in range(OBJECT_LIMIT + 5):
+        desk.say(reason="FailedScheduling", name=f"db-{number}")
+        desk.say(reason="Scheduled", type="Normal", name=f"db-{number}")
+    desk.say(reason="Scheduled", type="Normal", name="db-999")
+    desk.pass_(30 * MINUTE)
+    assert desk.told[-1][2].state == State.RECOVERED
+
+
 def test_who_has_not_got_the_digest_was_told_of_nothing_yet() -> None:
     desk = Desk({"group_by": ["name"]})
     desk.state("online")
@@ -221,3 +249,48 @@ def test_who_has_not_got_the_digest_was_told_of_nothing_yet() -> None:
     desk.pass_(SECOND)
     assert desk.digests
     assert [report for _, _, report in desk.told if report.told_at is not None] == []
+
+
+def test_what_waits_for_whom_its_route_no_longer_tells_is_not_told(desk: Desk) -> None:
+    other = {"match": {"reason": "Other"}}
+    desk.reroute({"receivers": ["ops"], "routes": [other | {"receivers": ["boss"]}]})
+    desk.down.add("ops")
+    desk.say()
+    desk.pass_(MINUTE)
+    desk.reroute({"receivers": ["boss"], "routes": [other | {"receivers": ["ops"]}]})
+    desk.pass_(10 * MINUTE)
+    desk.down.clear()
+    desk.pass_(10 * MINUTE)
+    assert causes(desk) == [("boss", Cause.FIRST)]
+
+
+def test_a_receiver_that_is_down_repeats_nothing_to_another() -> None:
+    desk = Desk({"receivers": ["ops", "boss"], "quiet_after": "7d"}, mutes=Mutes(DEFAULT_RULES))
+    desk.down.add("boss")
+    desk.state("online")
+    for number in range(5):
+        desk.say(reason=f"Reason{number}")
+    desk.pass_(MINUTE)
+    for boot in range(1, 4):
+        desk.state("offline", boot=boot)
+        desk.pass_(8 * MINUTE)
+        desk.state("online", boot=boot + 1)
+        desk.pass_(8 * MINUTE)
+    desk.down.clear()
+    desk.pass_(10 * MINUTE)
+    for receiver in ("ops", "boss"):
+        lines = [line for _, name, report in desk.told if name == receiver for line in report.lines]
+        assert sum(line.reason.startswith("Reason") for line in lines) == 5
+
+
+def test_who_was_added_while_a_problem_was_muted_is_told_of_it_afterwards(desk: Desk) -> None:
+    desk.reroute({"receivers": ["ops"], "group_by": ["cluster"]})
+    desk.say(reason="Muted")
+    desk.say(reason="Loud")
+    desk.pass_(MINUTE)
+    silence(desk, 30 * MINUTE, reason="Muted")
+    desk.pass_(10 * MINUTE)
+    desk.reroute({"receivers": ["ops", "boss"], "group_by": ["cluster"]})
+    desk.pass_(40 * MINUTE)
+    told = [(name, line.reason) for _, name, report in desk.told for line in report.lines if line.is_news]
+    assert told == [("ops", "Loud"), ("ops", "Muted"), ("boss", "Loud"), ("boss", "Muted")]

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -15,6 +15,7 @@ from tocsin_consumer.incident import OBJECT_LIMIT, PROBLEM_LIMIT, End, State
 from tocsin_consumer.inhibit import DEFAULT_RULES
 from tocsin_consumer.match import MatchSettings
 from tocsin_consumer.mute import Mutes
+from tocsin_consumer.records import Outcome
 from tocsin_consumer.silence import Wish
 from tocsin_consumer.store import Store
 
@@ -408,6 +409,26 @@ def test_a_silence_that_comes_while_a_receiver_is_down_loses_nothing_that_outliv
     desk.say(uid="late", reason="Failed")
     [report] = desk.pass_(20 * MINUTE)
     assert [line.reason for line in report.lines if line.is_news] == ["BackOff"]
+
+
+def settle(desk: Desk, state: Literal["pending", "dead"]) -> None:
+    """Let what waits for the receiver be tried, and fail."""
+    [delivery] = desk.store.due("ops", desk.clock.now, limit=1)
+    now = desk.clock.now
+    desk.store.settle([Outcome(delivery, state, now, reason="no route to host", due_at=now)])
+
+
+def test_a_try_that_failed_has_told_nothing_and_one_that_was_given_up_counts_as_told(desk: Desk) -> None:
+    desk.down.add("ops")
+    desk.say(count=2)
+    desk.pass_(10 * SECOND)
+    settle(desk, "pending")
+    assert desk.store.recall([1], desk.clock.now).told == {}
+    settle(desk, "dead")
+    desk.say(name="web-0")
+    desk.down.clear()
+    [report] = desk.pass_(10 * MINUTE)
+    assert (report.cause, report.occurrences, report.since_told) == (Cause.NEWS, 3, 1)
 
 
 def test_a_receiver_that_is_down_does_not_delay_what_another_is_told() -> None:

@@ -291,6 +291,31 @@ def test_of_two_that_inhibit_each_other_the_one_that_stood_first_is_told() -> No
     assert inhibitor.inhibited_by(texts(reason="A"), 1) is not None
 
 
+SLOW, DOWN, BOTH = {"reason": "Slow"}, {"reason": "Down"}, {"reason": "Slow|Down"}
+
+
+@pytest.mark.parametrize(
+    ("back", "is_told"),
+    [
+        (rule(SLOW, DOWN, "cluster"), True),
+        (rule(BOTH, DOWN, "cluster"), True),
+        (rule(SLOW, BOTH, "cluster"), True),
+        (rule(BOTH, BOTH, "cluster"), False),  # what matches both sides is not inhibited by what does so as well
+        (rule(SLOW, DOWN, "name"), False),
+        (rule(SLOW, {"reason": "Other"}, "cluster"), False),
+        (rule({"reason": "Other"}, DOWN, "cluster"), False),
+    ],
+)
+def test_what_stood_first_is_told_only_if_it_inhibits_what_inhibits_it(
+    back: InhibitSettings, *, is_told: bool
+) -> None:
+    inhibitor = Inhibitor([rule(DOWN, SLOW, "cluster"), back, rule(SLOW, {"reason": "Else"})])
+    slow, down = texts(reason="Slow", name="api"), texts(reason="Down", name="db")
+    inhibitor.stand(1, slow)
+    inhibitor.stand(2, down)
+    assert (inhibitor.inhibited_by(slow, 1) is None) == is_told
+
+
 def test_a_source_that_matches_everything_is_refused() -> None:
     with pytest.raises(ValueError, match="expected at least one field"):
         InhibitSettings(source=MatchSettings(), target=MatchSettings())

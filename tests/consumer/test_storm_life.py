@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from tests.consumer.test_storms import MINUTE, say, stormy
+from tests.consumer.test_storms import MINUTE, SECOND, say, stormy
 from tocsin_consumer.incident import COUNT_LIMIT
+from tocsin_consumer.records import Outcome
 
 
 @pytest.mark.parametrize("jump", [timedelta(days=-1), timedelta(days=1)])
@@ -53,3 +54,29 @@ def test_a_cluster_may_have_any_name() -> None:
     say(desk, 8, cluster="backlog")
     desk.pass_(MINUTE)
     assert [digest.event.reason for _, _, digest in desk.digests] == ["EventStorm"]
+
+
+def test_the_end_of_a_storm_is_told_though_a_digest_is_on_its_way() -> None:
+    desk = stormy()
+    say(desk, 5)
+    desk.pass_(12 * SECOND)
+    desk.down.add("ops")
+    desk.pass_(10 * MINUTE + 5 * SECOND)
+    [delivery] = desk.store.due("ops", desk.clock.now, limit=1)
+    desk.pass_(5 * SECOND)
+    desk.store.settle([Outcome(delivery, "delivered", desk.clock.now)])
+    desk.down.clear()
+    desk.pass_(20 * MINUTE, step=5 * SECOND)
+    assert [digest.ended_at is not None for _, _, digest in desk.digests] == [True]
+
+
+def test_digests_that_wait_for_a_receiver_that_is_down_are_told_as_one() -> None:
+    desk = stormy()
+    desk.down.add("ops")
+    for minute in range(12):
+        for number in range(4):
+            desk.say(reason=f"Reason{minute}-{number}")
+        desk.pass_(MINUTE)
+    desk.down.clear()
+    desk.pass_(SECOND)
+    assert len(desk.digests) == 1

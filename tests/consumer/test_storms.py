@@ -79,6 +79,17 @@ def test_a_storm_ends_though_something_trickles_in_all_the_time() -> None:
     assert desk.told[-1][2].group["reason"] == "Later9"
 
 
+@pytest.mark.parametrize(("more", "storms"), [(3, 0), (4, 1)])
+def test_it_is_calm_when_no_more_came_than_half_of_what_may_be_told_one_by_one(more: int, storms: int) -> None:
+    desk = stormy(group_wait="10s")
+    say(desk, 6)
+    desk.pass_(2 * MINUTE)
+    for number in range(more):
+        desk.say(reason=f"Later{number}")
+    desk.pass_(9 * MINUTE)
+    assert len(desk.pipeline.storms) == storms
+
+
 def test_a_commit_that_fails_again_and_again_begins_no_storm(monkeypatch: pytest.MonkeyPatch) -> None:
     desk = stormy()
     say(desk, 2)
@@ -116,6 +127,16 @@ def test_a_restart_in_a_storm_neither_repeats_nor_forgets_its_digest() -> None:
     ]
 
 
+def test_an_incident_of_several_clusters_counts_in_the_fleet_only() -> None:
+    desk = stormy(group_by=["reason"])
+    for cluster in ("edge-1", "edge-2"):
+        say(desk, 5, cluster=cluster)
+    assert (len(desk.pass_(MINUTE)), desk.digests) == (5, [])
+    desk.say(cluster="edge-1", reason="Sixth")
+    desk.pass_(MINUTE)
+    assert [digest.scope for _, _, digest in desk.digests] == [FLEET]
+
+
 def test_each_receiver_has_storms_of_its_own() -> None:
     desk = stormy(routes=[{"match": {"reason": "Reason[01]"}, "receivers": ["boss", "ops"]}])
     say(desk, 5)
@@ -139,6 +160,26 @@ def test_what_waits_for_a_receiver_that_is_behind_is_merged_but_for_the_newest()
     [(_, _, digest)] = desk.digests
     assert (digest.scope, digest.incidents, digest.occurrences) == (BACKLOG, 35, 70)
     assert desk.pass_(10 * MINUTE) == []
+
+
+def test_a_receiver_is_behind_if_more_wait_for_it_than_are_told_one_by_one() -> None:
+    for more, merged in ((0, 0), (1, BACKLOG_LIMIT + 1 - NEWEST)):
+        desk = Desk()
+        desk.down.add("ops")
+        say(desk, BACKLOG_LIMIT + more)
+        desk.pass_(MINUTE)
+        desk.down.clear()
+        assert len(desk.pass_(STEP)) == BACKLOG_LIMIT + more - merged
+        assert [digest.incidents for _, _, digest in desk.digests] == [merged] * more
+
+
+def test_a_digest_comes_when_what_begins_with_a_storm_has_been_gathered() -> None:
+    desk = stormy(group_wait="0s")
+    say(desk, 6)
+    desk.pass_(10 * SECOND)
+    assert desk.digests == []
+    desk.pass_(SECOND)
+    assert [digest.incidents for _, _, digest in desk.digests] == [3]
 
 
 def test_more_that_is_merged_while_a_digest_waits_becomes_part_of_it() -> None:
