@@ -3,54 +3,39 @@
 Everything is real but the clock, the transport of messages and the receivers; all that happens is noted.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from tests.consumer.desk import UPLINK
-from tests.consumer.messages import NO_STORMS, ROOT, RULES, FakeClock, arrival, event, status
-from tocsin_consumer import incident_rows
+from tests.consumer.layouts import Layout
+from tests.consumer.ledger import Digested, Fate, Heard, Log, Telling
+from tests.consumer.messages import ROOT, RULES, FakeClock, arrival, event, status
+from tests.consumer.mishaps import FragileStore, Killed
 from tocsin_consumer.deliver import Worker
 from tocsin_consumer.errors import PermanentError, StoreError, TemporaryError
 from tocsin_consumer.inbox import Arrival
-from tocsin_consumer.incident import Incident
 from tocsin_consumer.inhibit import InhibitSettings
 from tocsin_consumer.mute import Mutes
 from tocsin_consumer.notification import Notification
 from tocsin_consumer.pipeline import Pipeline
 from tocsin_consumer.rate_limit import RateLimit
 from tocsin_consumer.receivers.receiver import Note, Receipt, Rendering, unnoted
-from tocsin_consumer.records import Outcome
 from tocsin_consumer.report import Report
 from tocsin_consumer.route import Route
-from tocsin_consumer.settings import RouteSettings
-from tocsin_consumer.silence import Silence, Wish
-from tocsin_consumer.store import Store
-from tocsin_schemas.event import EventPayload
+from tocsin_consumer.silence import Wish
+from tocsin_consumer.storm import StormRules
+
+if TYPE_CHECKING:
+    from tocsin_consumer.digest import Digest
 
 #: The longest that a receiver rests, and that a delivery is put off.
 LONGEST_PAUSE: Final = timedelta(seconds=60)
 #: That a worker may take for what there is at one time.
 _MOST_STEPS: Final = 200
-
-
-class Killed(Exception):  # noqa: N818 - what happens, not an error of ours
-    """The process is gone."""
-
-
-class Mishap(Enum):
-    """What becomes of the next transaction that writes."""
-
-    #: It is rolled back, and whoever asked is told.
-    FAILS = "fails"
-    #: It is done, and whoever asked is told that it failed.
-    FAILS_LATE = "fails late"
-    #: The process is killed before it, or after it.
-    KILLED_BEFORE = "killed before"
-    KILLED_AFTER = "killed after"
 
 
 class Mood(Enum):
@@ -59,93 +44,8 @@ class Mood(Enum):
     WELL = "well"
     BUSY = "busy"
     REFUSING = "refusing"
-
-
-class FragileStore(Store):
-    """A store to which mishaps happen."""
-
-    def __init__(self) -> None:
-        super().__init__("sqlite://")
-        self.mishap: Mishap | None = None
-
-    def incidents(self) -> list[Incident]:
-        """Return all that there were."""
-        with self._database.transaction() as connection:
-            return incident_rows.find(connection, range(1, incident_rows.next_id(connection)))
-
-    def record(self, *args: Any, **kwargs: Any) -> None:
-        mishap = self._before()
-        super().record(*args, **kwargs)
-        self._after(mishap)
-
-    def settle(self, outcomes: Sequence[Outcome]) -> None:
-        mishap = self._before()
-        super().settle(outcomes)
-        self._after(mishap)
-
-    def _before(self) -> Mishap | None:
-        mishap, self.mishap = self.mishap, None
-        if mishap is Mishap.FAILS:
-            raise StoreError("disk I/O error")
-        if mishap is Mishap.KILLED_BEFORE:
-            raise Killed
-        return mishap
-
-    def _after(self, mishap: Mishap | None) -> None:
-        if mishap is Mishap.FAILS_LATE:
-            raise StoreError("disk I/O error")
-        if mishap is Mishap.KILLED_AFTER:
-            raise Killed
-
-
-@dataclass(frozen=True)
-class Heard:
-    """A state of an Event that the pipeline has taken, with so many more occurrences than the one before it."""
-
-    at: datetime
-    event: EventPayload
-    growth: int
-
-    def __str__(self) -> str:
-        said = self.event
-        return f"{self.at:%H:%M:%S} {said.cluster} {said.ns}/{said.name} {said.reason} +{self.growth}"
-
-
-class Fate(Enum):
-    """What the process knows of a delivery that was made."""
-
-    MADE = "made"
-    NOTED = "noted"
-    #: It was killed before it can be sure that it has noted it.
-    DOUBTFUL = "doubtful"
-
-
-@dataclass
-class Telling:
-    """What a receiver got, or refused for good."""
-
-    at: datetime
-    receiver: str
-    report: Report
-    fate: Fate = Fate.MADE
-
-    def __str__(self) -> str:
-        said = self.report
-        lines = [f"{line.cluster} {line.owner} {line.reason} {line.occurrences} {line.end}" for line in said.lines]
-        return f"{self.at:%H:%M:%S} {self.receiver} {self.fate.value} {said.incident} {said.cause} {lines}"
-
-
-@dataclass
-class Log:
-    """All that happened, in order."""
-
-    entries: list[Heard | Telling] = field(default_factory=list)
-    silences: list[Silence] = field(default_factory=list)
-
-    @property
-    def told(self) -> list[Telling]:
-        """What receivers got."""
-        return [entry for entry in self.entries if isinstance(entry, Telling)]
+    #: It says nothing, and its worker waits.
+    STUCK = "stuck"
 
 
 class Pager:
@@ -154,24 +54,31 @@ class Pager:
     limits: tuple[RateLimit, ...] = ()
     is_local = False
 
-    def __init__(self, name: str, clock: FakeClock, log: Log) -> None:
+    def __init__(self, name: str, clock: FakeClock, store: FragileStore, log: Log) -> None:
         self.name = name
         self.mood = Mood.WELL
+        #: What it got of which it is not sure yet that it is noted.
+        self.made: list[Telling] = []
         self._clock = clock
+        self._store = store
         self._log = log
-        self._rendered: Report | None = None
+        self._rendered: Report | Digest | None = None
 
     def render(self, notification: Notification) -> Rendering:
-        assert isinstance(notification.report, Report)
         self._rendered = notification.report
         return Rendering("", "text/plain")
 
     def deliver(self, rendering: Rendering, note: Note = unnoted) -> Receipt:  # noqa: ARG002 - the contract
         if self.mood is Mood.BUSY:
             raise TemporaryError("busy")
-        assert self._rendered is not None
-        self._log.entries.append(Telling(self._clock.now, self.name, self._rendered))
-        if self.mood is Mood.REFUSING:
+        now, is_refused = self._clock.now, self.mood is Mood.REFUSING
+        if isinstance(self._rendered, Report):
+            self.made.append(Telling(now, self.name, self._rendered, is_refused))
+            self._log.entries.append(self.made[-1])
+        elif self._rendered is not None:
+            incidents = self._store.incidents_in(self._rendered.storm)
+            self._log.entries.append(Digested(now, self.name, self._rendered, incidents))
+        if is_refused:
             raise PermanentError("no such group")
         return Receipt("taken")
 
@@ -183,77 +90,116 @@ class Drill:
     """A consumer in trouble.
 
     Args:
-        route: settings of the top of the routing tree.
+        layout: its routing tree.
         receivers: all that the tree names.
         rules: what inhibits what.
+        storm_rules: when incidents are told together.
     """
 
     def __init__(
-        self, route: Mapping[str, Any], receivers: Sequence[str], rules: Sequence[InhibitSettings] = ()
+        self,
+        layout: Layout,
+        receivers: Sequence[str],
+        *,
+        rules: Sequence[InhibitSettings],
+        storm_rules: StormRules,
     ) -> None:
         self.clock = FakeClock()
-        self.store = FragileStore()
         self.log = Log()
-        self.pagers = {name: Pager(name, self.clock, self.log) for name in receivers}
-        self._settings = RouteSettings.model_validate(route)
+        self.store = FragileStore(self.log)
+        self.pagers = {name: Pager(name, self.clock, self.store, self.log) for name in receivers}
+        self._settings = layout.settings()
         self._rules = rules
+        self._storm_rules = storm_rules
         self._counts: dict[str, int] = {}
+        #: Since when clusters are away.
+        self._gone: dict[str, datetime] = {}
         self.start()
 
     def start(self) -> None:
         """Let a process begin; one that ran is gone, and with it what it had not written down."""
-        self.store.mishap = None
-        for telling in self.log.told:
-            if telling.fate is Fate.MADE:
-                telling.fate = Fate.DOUBTFUL
+        self.store.mishaps.clear()
+        self._settle_fates(Fate.DOUBTFUL, self.pagers)
         self._mutes = Mutes(self._rules)
-        self._mutes.renew(self.log.silences)
+        self._mutes.renew(self.store.silences(self.clock.now))
         self.pipeline = Pipeline(
             ROOT,
             Route(self._settings),
             rules=RULES,
             mutes=self._mutes,
-            storm_rules=NO_STORMS,
+            storm_rules=self._storm_rules,
             store=self.store,
-            notify=lambda _: None,
+            notify=lambda receivers: self._wake_at.update(dict.fromkeys(receivers, 0.0)),
             clock=self.clock.utc,
             monotonic=self.clock.monotonic,
         )
-        self._workers = [
-            Worker(
-                pager,
-                self.store,
-                max_age=timedelta(days=1),
-                clock=self.clock.utc,
-                monotonic=self.clock.monotonic,
-                backoff=lambda failures: min(2.0**failures, LONGEST_PAUSE.total_seconds()),
-            )
-            for pager in self.pagers.values()
-        ]
+        self._workers = [self._worker(pager) for pager in self.pagers.values()]
+        #: When a worker looks whether there is something to do, in monotonic seconds.
+        self._wake_at = dict.fromkeys(self.pagers, 0.0)
 
-    def say(self, uid: str, growth: int = 1, **fields: Any) -> None:
-        """Let a state of an Event come, with so many more occurrences than the one before it."""
+    def _worker(self, pager: Pager) -> Worker:
+        return Worker(
+            pager,
+            self.store,
+            max_age=timedelta(days=1),
+            clock=self.clock.utc,
+            monotonic=self.clock.monotonic,
+            backoff=lambda failures: min(2.0**failures, LONGEST_PAUSE.total_seconds()),
+        )
+
+    def say(self, uid: str, growth: int, **fields: Any) -> None:
+        """Let a state of an Event come, with so many more occurrences than the one before it, or a stale one."""
         self.clock.advance(0.01)  # nothing else happens at that moment
-        now = int(self.clock.now.timestamp())
-        self._counts[uid] = count = self._counts.get(uid, 0) + growth
+        now, before = int(self.clock.now.timestamp()), self._counts.get(uid, 0)
+        count = max(1, before + growth)
         said = event(**({"uid": uid, "count": count, "first": now, "last": now} | fields))
         self._process(arrival(said, received_at=self.clock.now))
-        self.log.entries.append(Heard(self.clock.now, said, growth))
+        if count > before:
+            self._counts[uid] = count
+            self.log.entries.append(Heard(self.clock.now, said, count - before))
+
+    def link(self, cluster: str, state: Literal["online", "offline"]) -> None:
+        """Let a producer say whether it is there."""
+        now, spans = self.clock.now, self.log.away[cluster]
+        if state == "offline" and cluster not in self._gone:
+            self._gone[cluster] = now
+        if state == "online" and cluster in self._gone:
+            spans.append((self._gone.pop(cluster), now))
+        self._process(status(state, cluster=cluster, received_at=now))
 
     def silence(self, wish: Wish) -> None:
         """Let somebody want to hear nothing of something for a while."""
-        self.log.silences.append(self.store.add_silence(wish, self.clock.now))
-        self._mutes.renew(self.log.silences)
+        added = self.store.add_silence(wish, self.clock.now)
+        self.log.silences[added.id] = added
+        self._renew()
 
-    def pass_(self, length: timedelta, *, step: timedelta, clusters: Sequence[str] = ()) -> None:
-        """Let time pass; `clusters` say that they are there."""
-        for cluster in clusters:
-            self._process(status("online", cluster=cluster, received_at=self.clock.now))
+    def expire_silences(self) -> None:
+        """Let everybody want to hear everything from now on."""
+        for id_, one in self.log.silences.items():
+            if self.store.expire_silence(id_, self.clock.now):
+                self.log.silences[id_] = replace(one, ends_at=self.clock.now)
+        self._renew()
+
+    def pass_(self, length: timedelta, *, step: timedelta) -> None:
+        """Let time pass."""
         end = self.clock.now + length
         while self.clock.now < end:
             self.clock.advance(min(step, end - self.clock.now).total_seconds())
             self._decide()
             self._deliver()
+
+    def _decide(self) -> None:
+        try:
+            with suppress(StoreError):
+                self.pipeline.decide(UPLINK)
+        except Killed:
+            self.start()
+            self.pipeline.decide(UPLINK)
+
+    def _renew(self) -> None:
+        """Take over the silences, as if another process had changed them."""
+        self._mutes.renew(self.store.silences(self.clock.now))
+        self.pipeline.board.look_again()
 
     def _process(self, one: Arrival) -> None:
         """Process it until it is kept, as it comes again until it is acknowledged."""
@@ -265,30 +211,28 @@ class Drill:
             except Killed:
                 self.start()
 
-    def _decide(self) -> None:
-        try:
-            with suppress(StoreError):
-                self.pipeline.decide(UPLINK)
-        except Killed:
-            self.start()
-            self.pipeline.decide(UPLINK)
-
     def _deliver(self) -> None:
         try:
             for worker in self._workers:
-                with suppress(StoreError):
-                    steps = 0
-                    while worker.step() == 0:
-                        steps += 1
-                        assert steps < _MOST_STEPS, f"{worker.name} is told without end"
-                    self._note(worker)
+                if (
+                    self._wake_at[worker.name] <= self.clock.seconds
+                    and self.pagers[worker.name].mood is not Mood.STUCK
+                ):
+                    with suppress(StoreError):
+                        self._drain(worker)
         except Killed:
             self.start()
 
-    def _note(self, worker: Worker) -> None:
-        """A worker that waits for something has written down all that it knows."""
-        for telling in reversed(self.log.told):
-            if telling.receiver == worker.name:
-                if telling.fate is not Fate.MADE:
-                    return
-                telling.fate = Fate.NOTED
+    def _drain(self, worker: Worker) -> None:
+        """Let it deliver all that there is; then it has written down all that it knows."""
+        for _ in range(_MOST_STEPS):
+            if wait := worker.step():
+                self._wake_at[worker.name] = self.clock.seconds + wait
+                return self._settle_fates(Fate.NOTED, [worker.name])
+        raise AssertionError(f"{worker.name} is told without end")
+
+    def _settle_fates(self, fate: Fate, receivers: Iterable[str]) -> None:
+        for name in receivers:
+            made, self.pagers[name].made = self.pagers[name].made, []
+            for telling in made:
+                telling.fate = fate

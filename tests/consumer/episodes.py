@@ -1,20 +1,26 @@
 """Which problems there were, from when to when, as the events alone say it, without the code that is tested."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from tests.consumer.drill import Heard
+from tests.consumer.ledger import Heard, Span
 from tocsin_consumer.incident import End, ProblemKey, key_of
 from tocsin_schemas.event import EventPayload
 
-#: Reason of an event → reason of the problem of the same object that it ends.
-ENDS = {"NodeReady": "NodeNotReady", "Scheduled": "FailedScheduling"}
+#: Reason of an event → reasons of the problems of the same object that it ends.
+ENDS = {
+    "NodeReady": ("NodeNotReady",),
+    "Scheduled": ("FailedScheduling",),
+    "Started": ("FailedScheduling", "FailedMount"),
+}
 #: What goes on until its end is said.
 STANDING = frozenset({"NodeNotReady"})
 #: By how much the consumer may be late: with a look, a commit that fails, a receiver that rests.
 SLACK = timedelta(minutes=4)
+#: How long nothing is quiet after the link of a cluster is back.
+CATCH_UP = timedelta(minutes=5)
 
 
 @dataclass
@@ -35,15 +41,26 @@ class Episode:
 
 
 class History:
-    """Every problem, with what became of it up to the end."""
+    """Every problem, with what became of it up to the end.
 
-    def __init__(self, heard: Iterable[Heard], quiet_after: timedelta, now: datetime) -> None:
+    Args:
+        heard: the events.
+        quiet_after: of all routes.
+        away: when the links of clusters were down, so that silence says nothing.
+        now: the end.
+    """
+
+    def __init__(
+        self, heard: Iterable[Heard], quiet_after: timedelta, away: Mapping[str, Sequence[Span]], now: datetime
+    ) -> None:
         self._quiet_after = quiet_after
+        self._away = away
         self.episodes: defaultdict[ProblemKey, list[Episode]] = defaultdict(list)
         for one in heard:
             self._hear(one.event, one.at)
         for key in self.episodes:
-            self._elapse(key, now)
+            if not self._elapse(key, now):
+                self.of(key)[-1].finish(End.QUIET, now)
 
     def of(self, key: ProblemKey) -> list[Episode]:
         """Return the episodes of a problem."""
@@ -77,11 +94,11 @@ class History:
         episode.heard_at = at
         episode.objects[event.name] = True
 
-    def _recover(self, event: EventPayload, reason: str, at: datetime) -> None:
+    def _recover(self, event: EventPayload, reasons: Sequence[str], at: datetime) -> None:
         for key, episodes in self.episodes.items():
             episode = episodes[-1]
-            place = (key.cluster, key.namespace, key.reason)
-            if place != (event.cluster, event.ns or "", reason) or not episode.objects.get(event.name):
+            is_same = (key.cluster, key.namespace) == (event.cluster, event.ns or "") and key.reason in reasons
+            if not is_same or not episode.objects.get(event.name):
                 continue
             episode.is_certain &= self._elapse(key, at)
             if episode.end is None:
@@ -94,8 +111,18 @@ class History:
         episodes = self.of(key)
         if not episodes or episodes[-1].end or key.reason in STANDING:
             return True
-        quiet_at = episodes[-1].heard_at + self._quiet_after
+        episode = episodes[-1]
+        quiet_at = episode.heard_at + self._quiet_after
+        if now >= quiet_at and self._was_away(key.cluster, episode.heard_at, quiet_at + SLACK):
+            episode.is_certain = False
+            return False
         if now >= quiet_at + SLACK:
-            episodes[-1].finish(End.QUIET, quiet_at)
+            episode.finish(End.QUIET, quiet_at)
             return True
         return now < quiet_at
+
+    def _was_away(self, cluster: str, since: datetime, until: datetime) -> bool:
+        """Tell whether silence may have said nothing at some time."""
+        return any(
+            left <= until and since <= back + CATCH_UP + SLACK for left, back in self._away.get(cluster, ())
+        )
