@@ -6,10 +6,11 @@ from typing import Final
 from tocsin_consumer.database import Connection
 from tocsin_consumer.errors import StoreError
 
-SCHEMA_VERSION: Final = 4
-#: Version 2 has more tables than version 1, version 3 a column more than version 2, and version 4 silences, and
-#: incidents, to which deliveries and dead letters can belong; nothing else has changed.
-_KNOWN_VERSIONS: Final = ("1", "2", "3", "4")
+SCHEMA_VERSION: Final = 5
+#: Version 2 has more tables than version 1, version 3 a column more than version 2, version 4 silences, and
+#: incidents, to which deliveries and dead letters can belong, and version 5 names who knows of a problem; nothing
+#: else has changed.
+_KNOWN_VERSIONS: Final = ("1", "2", "3", "4", "5")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -187,10 +188,6 @@ _SCHEMA: Final = (
     """,
 )
 
-#: What has to be done with the tables of a version before those of this one are created.
-_BEFORE: Final = {
-    "2": ("ALTER TABLE presences ADD COLUMN over_budget BIGINT NOT NULL DEFAULT 0",),
-}
 #: Before version 4, every delivery was of an event.
 _BEFORE_4: Final = (
     "ALTER TABLE deliveries RENAME TO old_deliveries",
@@ -206,6 +203,25 @@ _AFTER_4: Final = (
     """,
     "DROP TABLE old_deliveries",
 )
+#: What has to be done with the tables of a version before those of this one are created, and what then.
+_BEFORE: Final = {
+    "1": _BEFORE_4,
+    "2": ("ALTER TABLE presences ADD COLUMN over_budget BIGINT NOT NULL DEFAULT 0", *_BEFORE_4),
+    "3": _BEFORE_4,
+}
+_AFTER: Final = {
+    "1": _AFTER_4,
+    "2": _AFTER_4,
+    "3": _AFTER_4,
+    "4": (
+        "ALTER TABLE problems ADD COLUMN known_to TEXT NOT NULL DEFAULT '[]'",
+        """
+        UPDATE problems SET known_to = (SELECT receivers FROM incidents WHERE id = incident)
+        WHERE is_known AND begun IS NOT NULL AND muted_by IS NOT NULL
+        """,
+        "ALTER TABLE problems DROP COLUMN is_known",
+    ),
+}
 
 
 def prepare(connection: Connection, name: str) -> None:
@@ -216,8 +232,7 @@ def prepare(connection: Connection, name: str) -> None:
     """
     found = _known_version(connection, name)
     if found != str(SCHEMA_VERSION):
-        before, after = (_BEFORE.get(found, ()) + _BEFORE_4, _AFTER_4) if found else ((), ())
-        for statement in (*before, *_SCHEMA, *after):
+        for statement in (*_BEFORE.get(found or "", ()), *_SCHEMA, *_AFTER.get(found or "", ())):
             connection.execute(statement)
         connection.execute("DELETE FROM meta WHERE key = 'schema_version'")
         connection.execute("INSERT INTO meta (key, value) VALUES ('schema_version', ?)", (str(SCHEMA_VERSION),))

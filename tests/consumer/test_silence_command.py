@@ -339,7 +339,7 @@ def test_a_store_of_an_older_version_is_left_to_the_consumer(config: Path) -> No
     connection.close()
     result = call(config, "list")
     assert result.exit_code == 1
-    assert "has schema version 3, not 4; a consumer of this version brings it up to date" in result.stderr
+    assert "has schema version 3, not 5; a consumer of this version brings it up to date" in result.stderr
 
 
 def test_silences_are_added_beside_a_consumer_that_is_at_work(config: Path) -> None:
