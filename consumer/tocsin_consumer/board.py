@@ -67,6 +67,8 @@ class Board:
         #: (cluster, reason) → incidents in which such a problem goes on.
         self._going_on: dict[tuple[str, str], set[int]] = {}
         self._timers = Timers()
+        #: Whether more may be due than the last decision was about.
+        self.is_behind = False
         stored = list(live)
         taken_groups = {(one.route, one.group) for one in stored}
         for one in stored:
@@ -88,13 +90,20 @@ class Board:
         if route != one.route and (route, one.group) not in taken_groups:
             taken_groups.add((route, one.group))
             one = replace(one, route=route)
-        nodes = [nodes[one.route] for nodes in taken if one.route in nodes]
-        if nodes:
-            receivers = tuple(dict.fromkeys(name for node in nodes for name in node.grouped))
-        else:
-            receivers = tuple(name for name in one.receivers if name in self._top.all_grouped())
+        receivers = self._receivers_of(one, [nodes[one.route] for nodes in taken if one.route in nodes])
         is_changed = set(receivers) != set(one.receivers)
         return replace(one, receivers=receivers, due_at=now) if is_changed else one
+
+    def _receivers_of(self, one: Incident, nodes: Sequence[Taken]) -> tuple[str, ...]:
+        """Return whom an incident is for, of which `nodes` take what goes on; what has ended may be for others."""
+        if not nodes:
+            may_stay = self._top.all_grouped()
+        elif all(problem.goes_on for problem in one.problems.values()):
+            may_stay = frozenset()
+        else:
+            may_stay = frozenset(nodes[0].route.grouped)
+        told = (name for node in nodes for name in node.grouped)
+        return tuple(dict.fromkeys((*told, *(name for name in one.receivers if name in may_stay))))
 
     def take(
         self,
@@ -157,8 +166,9 @@ class Board:
     ) -> None:
         """Decide about what is due; `recall` tells what the store knows about the telling of some incidents."""
         ids = [int(key) for key in self._timers.over(self._monotonic(), limit=DECISION_LIMIT)]
+        self.is_behind = len(ids) == DECISION_LIMIT
         due = [self._live[id_] for id_ in ids if id_ not in changes.incidents]
-        record = recall([one.id for one in due], now) if due else Record({}, {})
+        record = recall([one.id for one in due], now) if due else Record({}, {}, {})
         for before in due:
             with alone_with_its_failure(f"incident {before.id}", self._timers, str(before.id)):
                 self._decide(changes, before, record, heard_since, now=now)
@@ -228,30 +238,38 @@ class Board:
     def _decide(
         self, changes: IncidentChanges, before: Incident, record: Record, heard_since: HeardSince, *, now: datetime
     ) -> None:
-        timing = self._timing(before)
-        after = transitions.not_later_than(now, before)
-        after = transitions.quiet(
-            after, lambda one: _quiet_at(one, timing, heard_since, now), wait=timing.group_wait, now=now
-        )
-        told, pending = record.told.get(after.id, {}), record.pending.get(after.id, ())
-        after = transitions.muted(
-            after,
-            lambda one: self._muted_by(before.id, one, now),
-            lambda one: knowing(one, told, pending),
-            now=now,
-        )
-        no_longer = [name for name in pending if name not in after.receivers or not any(after.unmuted())]
-        changes.withdrawn += [(after.id, name) for name in no_longer]
-        pending = set(pending).difference(no_longer)
-        decision = decide(after, told, pending, timing, now=now)
+        timing, told = self._timing(before), record.told.get(before.id, {})
+        after = self._as_time_has_it(before, record, heard_since, now)
+        pending = set(record.pending.get(before.id, ()))
+        waited_for = pending.intersection(after.receivers) if any(after.unmuted()) else set()
+        decision = decide(after, told, waited_for, timing, now=now)
         if decision.is_over:
             after = replace(after, closed_at=now, due_at=None)
         else:
             quiet_at = [_quiet_at(one, timing, heard_since, now) for one in after.problems.values()]
             due_at = _earliest(decision.look_at, self._unmuted_at(after, timing, now), *quiet_at)
             after = replace(after, due_at=due_at)
-        changes.orders += [Order(after.id, receiver, cause) for receiver, cause in decision.causes.items()]
+        changes.withdrawn += [(before.id, receiver) for receiver in sorted(pending - waited_for)]
+        changes.orders += [Order(before.id, receiver, cause) for receiver, cause in decision.causes.items()]
         changes.put(before, after)
+
+    def _as_time_has_it(
+        self, before: Incident, record: Record, heard_since: HeardSince, now: datetime
+    ) -> Incident:
+        """Return the incident with what is quiet by now, and with what is muted now."""
+        timing, told = self._timing(before), record.told.get(before.id, {})
+        after = transitions.quiet(
+            transitions.not_later_than(now, before),
+            lambda one: _quiet_at(one, timing, heard_since, now),
+            wait=timing.group_wait,
+            now=now,
+        )
+        return transitions.muted(
+            after,
+            lambda one: self._muted_by(before.id, one, now),
+            lambda one: knowing(one, told, record.in_digests.get(before.id, ())),
+            now=now,
+        )
 
     def _unmuted_at(self, one: Incident, timing: Timing, now: datetime) -> datetime | None:
         """Return when to see whether what is muted still is."""

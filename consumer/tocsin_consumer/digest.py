@@ -37,7 +37,7 @@ class Top:
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """A storm, or what was merged for a receiver that is behind, as it is now."""
+    """A storm, or what was merged for a receiver that is behind, as it is now; what is muted is not named."""
 
     storm: str
     receiver: str
@@ -78,14 +78,18 @@ class Digest:
     @property
     def _cluster(self) -> str:
         """Return the cluster, if all of it is of one."""
+        if self.scope not in (FLEET, BACKLOG):
+            return self.scope
         named = self.clusters.shares
         return named[0].name if len(named) == 1 and not self.clusters.others else FLEET_NAME
 
 
 def rows(digest: Digest, language: Language) -> tuple[tuple[str, str], ...]:
-    """Return labels of what there is most of, and a line for each name."""
+    """Return labels of what there is most of, and a line for each name; no label where all is muted."""
     tops = {"reasons": digest.reasons, "clusters": digest.clusters, "objects": digest.objects}
-    return tuple((label(name, language), "\n".join(_shown(top, language))) for name, top in tops.items())
+    return tuple(
+        (label(name, language), "\n".join(_shown(top, language))) for name, top in tops.items() if top.shares
+    )
 
 
 def paragraph(digest: Digest, language: Language) -> str:

@@ -117,9 +117,9 @@ def is_wanted(problem: Problem, receiver: str, told: Told, timing: Timing) -> bo
     return timing.send_recovered if problem.end == End.RECOVERED else timing.send_quiet
 
 
-def knowing(problem: Problem, told: Mapping[str, Told], pending: Collection[str]) -> list[str]:
-    """Return the receivers that know that `problem` has begun; what is under way may tell of it no more."""
-    return [name for name, one in told.items() if name not in pending and one.tells_of(problem, name)]
+def knowing(problem: Problem, told: Mapping[str, Told], in_digests: Collection[str]) -> list[str]:
+    """Return the receivers that know that `problem` has begun; a digest under way may tell of it no more."""
+    return [name for name, one in told.items() if name not in in_digests and one.tells_of(problem, name)]
 
 
 def _news_at(news: list[Problem], incident: Incident, told: Told | None, timing: Timing) -> datetime:

@@ -53,6 +53,7 @@ class Feed:
         #: How often in a row it could not be decided what is due, for a reason other than the store.
         self.failed_decisions = 0
         self._decided_at = monotonic()
+        self._is_behind = False
         self._monotonic = monotonic
         self._inbox = inbox
         self._pipeline = pipeline
@@ -72,7 +73,7 @@ class Feed:
     def step(self, wait: Callable[[float], bool]) -> None:
         """Take one batch through, and decide what is due; `wait` waits some seconds, and tells whether to stop."""
         self.turned_at = self._monotonic()
-        batch = self._inbox.take(BATCH_LIMIT, timeout=_IDLE_SECONDS)
+        batch = self._inbox.take(BATCH_LIMIT, timeout=0 if self._is_behind else _IDLE_SECONDS)
         stored = not batch or self._store(batch, wait)
         is_current = not len(self._inbox)  # else what we know is not the last that was said
         if stored and (is_current or self._monotonic() - self._decided_at >= _DECIDE_SECONDS):
@@ -81,12 +82,14 @@ class Feed:
     def _decide(self, wait: Callable[[float], bool], *, is_current: bool) -> None:
         """Decide what is due; failures in a row are counted, since all that would be told waits for it."""
         self._decided_at = self._monotonic()
+        self._is_behind = False
         try:
             self._persist(lambda: self._pipeline.decide(self._uplink(), is_current=is_current), wait)
         except Exception:
             self.failed_decisions += 1
             raise
         self.failed_decisions = 0
+        self._is_behind = self._pipeline.is_behind
 
     def _store(self, batch: Sequence[Arrival], wait: Callable[[float], bool]) -> bool:
         """Store and acknowledge `batch`; return False if we are to stop before it is."""

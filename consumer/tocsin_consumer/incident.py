@@ -112,15 +112,19 @@ class Incident:
 
     @property
     def state(self) -> State:
-        """Open while a problem goes on; then recovered if an event said so of one, else quiet."""
-        ends = {problem.end for problem in self.problems.values()}
-        if None in ends or not ends:
+        """Open while a problem goes on; then recovered if an event said so of one that may be told, else quiet."""
+        if not self.problems or any(problem.goes_on for problem in self.problems.values()):
             return State.OPEN
+        ends = {problem.end for problem in self.tellable()}
         return State.RECOVERED if End.RECOVERED in ends else State.QUIET
 
     def unmuted(self) -> Iterator[Problem]:
         """Yield the problems that nothing mutes."""
         return (problem for problem in self.problems.values() if problem.muted_by is None)
+
+    def tellable(self) -> list[Problem]:
+        """Return the problems that a report tells: those that nothing mutes, or all if there are none."""
+        return list(self.unmuted()) or list(self.problems.values())
 
 
 def key_of(event: EventPayload) -> ProblemKey:

@@ -63,9 +63,9 @@ ORDER BY closed_at LIMIT :limit
 """
 # By itself, or in a digest: who has not got that yet was told of nothing.
 _PENDING: Final = """
-SELECT incident, receiver FROM deliveries
+SELECT incident, receiver, 0 FROM deliveries
 WHERE incident IN (SELECT value FROM json_each(:ids)) AND state = 'pending'
-UNION SELECT enrolled.incident, receiver FROM enrolled JOIN deliveries USING (storm)
+UNION SELECT enrolled.incident, receiver, 1 FROM enrolled JOIN deliveries USING (storm)
 WHERE enrolled.incident IN (SELECT value FROM json_each(:ids)) AND state = 'pending'
 """
 
@@ -111,9 +111,12 @@ def recall(connection: Connection, ids: Collection[int]) -> Record:
     for incident, receiver, at, revision, occurrences in rows:
         told.setdefault(incident, {})[receiver] = Told(time_of(at), revision, occurrences)
     pending: dict[int, set[str]] = {}
-    for incident, receiver in connection.execute(_PENDING, {"ids": wanted}):
+    in_digests: dict[int, set[str]] = {}
+    for incident, receiver, is_digest in connection.execute(_PENDING, {"ids": wanted}):
         pending.setdefault(incident, set()).add(receiver)
-    return Record(told, pending)
+        if is_digest:
+            in_digests.setdefault(incident, set()).add(receiver)
+    return Record(told, pending, in_digests)
 
 
 def keep(connection: Connection, changes: IncidentChanges) -> None:

@@ -186,6 +186,11 @@ class Pipeline:
             entries = self._route_and_group((), changes, incidents, now=now)
             self._commit(changes, incidents, entries, now=now)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether more may be due than the last decision was about, so that another one should follow at once."""
+        return self.board.is_behind
+
     def expect(self, clusters: Collection[str]) -> None:
         """Watch out for `clusters`, and no longer for others that were never seen.
 

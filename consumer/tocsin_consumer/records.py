@@ -107,6 +107,8 @@ class Record:
     told: Mapping[int, Mapping[str, Told]]
     #: Incident → the receivers for whom a notification is under way.
     pending: Mapping[int, Collection[str]]
+    #: Of those, the ones that wait for a digest; what they were told last is what that will tell.
+    in_digests: Mapping[int, Collection[str]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,8 +84,10 @@ def report(incident: Incident, receiver: str, told: Told | None, cause: Cause) -
     It was decided to tell it because of `cause`; what has happened since may be a better reason. Where everything
     has been muted just now, it is told all the same.
     """
-    unmuted = list(incident.unmuted()) or list(incident.problems.values())
-    ranked = sorted(((_line(one, receiver, told), one.heard_at) for one in unmuted), key=lambda one: _rank(one[0]))
+    problems = incident.tellable()
+    ranked = sorted(
+        ((_line(one, receiver, told), one.heard_at) for one in problems), key=lambda one: _rank(one[0])
+    )
     lines = tuple(line for line, _ in ranked)
     return Report(
         incident=incident.id,
@@ -93,7 +95,7 @@ def report(incident: Incident, receiver: str, told: Told | None, cause: Cause) -
         state=incident.state,
         group=dict(incident.group),
         lines=lines,
-        muted=len(incident.problems) - len(unmuted),
+        muted=len(incident.problems) - len(problems),
         occurrences=incident.occurrences,
         since_told=incident.occurrences - (told.occurrences if told else 0),
         beyond=incident.beyond,

@@ -143,7 +143,9 @@ def delete_old(connection: Connection, before: datetime) -> None:
 
 
 def _top(connection: Connection, storm: str, name: str) -> Top:
-    query = f"SELECT {name} AS name, COUNT(DISTINCT incident) AS number {_PROBLEMS} GROUP BY 1"
+    query = (
+        f"SELECT {name} AS name, COUNT(DISTINCT incident) AS number {_PROBLEMS} AND muted_by IS NULL GROUP BY 1"
+    )
     ((count,),) = connection.execute(f"SELECT COUNT(*) FROM ({query})", {"storm": storm}).fetchall()  # noqa: S608
     rows = connection.execute(
         f"{query} ORDER BY number DESC, name LIMIT :limit", {"storm": storm, "limit": TOP_LIMIT}

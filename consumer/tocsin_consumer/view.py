@@ -126,7 +126,8 @@ class View:
         tops: tuple[tuple[str, str], ...] = ()
         if isinstance(notification.report, Digest):
             tops = digest.rows(notification.report, language)
-            message = f"{lines[0].message}\n{digest.paragraph(notification.report, language)}"
+            paragraph = digest.paragraph(notification.report, language)
+            message = "\n".join(filter(None, (lines[0].message, paragraph)))
             lines = (replace(lines[0], message=message),)
         told_at = report.told_at and report.told_at.astimezone(time_zone)
         namespace, name, field = (inert(text or "") for text in (event.ns, event.name, event.field))

@@ -90,8 +90,9 @@ def the_numbers_of_a_digest_are_right(outcome: Outcome) -> Iterator[str]:
         expected = len(incidents), going_on, len(problems), occurrences
         if (digest.incidents, digest.going_on, digest.problems, digest.occurrences) != expected:
             yield f"{told}: {expected}"
-        reasons = Counter(reason for one in incidents for reason in {key.reason for key in one.problems})
-        clusters = Counter(cluster for one in incidents for cluster in {key.cluster for key in one.problems})
+        named = [[problem.key for problem in one.unmuted()] for one in incidents]
+        reasons = Counter(reason for keys in named for reason in {key.reason for key in keys})
+        clusters = Counter(cluster for keys in named for cluster in {key.cluster for key in keys})
         for top, there_are in ((digest.reasons, reasons), (digest.clusters, clusters)):
             counts = sorted(there_are.values(), reverse=True)[: len(top.shares)]
             is_right = all(there_are[share.name] == share.incidents for share in top.shares)

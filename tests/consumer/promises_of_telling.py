@@ -15,21 +15,16 @@ Case = tuple[str, ProblemKey, Episode, Timing]
 
 
 def every_problem_is_told_unless_it_is_muted_to_its_end(outcome: Outcome) -> Iterator[str]:
-    """And unless it is over for one who is down at a start: an incident is for those whom what goes on is for."""
-    shares = any(way.goes_on for way in outcome.layout.below)
     for receiver, key, episode, timing in _last_episodes(outcome):
-        if shares and episode.end and receiver in outcome.unwell:
-            continue
         if _outlives(outcome, key, episode, timing) and not _told(outcome, receiver, key, episode):
             yield f"{receiver}: {key}: it is not told"
 
 
 def every_end_of_what_was_told_is_told_where_that_is_wanted(outcome: Outcome) -> Iterator[str]:
-    """But to those who were not well when it was muted: what waits for them may not tell of it."""
     for receiver, key, episode, timing in _last_episodes(outcome):
         ended_at, told = episode.ended_at, _told(outcome, receiver, key, episode)
         is_end_wanted = timing.send_recovered if episode.end is End.RECOVERED else timing.send_quiet
-        if ended_at is None or not is_end_wanted or (receiver in outcome.unwell and outcome.muted(key)):
+        if ended_at is None or not is_end_wanted:
             continue
         knows = any(at <= ended_at and end is None for at, end in told)
         if knows and episode.end not in [end for at, end in told if at >= ended_at]:

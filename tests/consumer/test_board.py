@@ -6,8 +6,9 @@ from unittest.mock import Mock
 
 import pytest
 
-from tests.consumer.desk import Desk
+from tests.consumer.desk import UPLINK, Desk
 from tests.consumer.messages import forgotten
+from tocsin_consumer import board
 from tocsin_consumer.inhibit import InhibitSettings
 from tocsin_consumer.match import MatchSettings
 from tocsin_consumer.mute import Mutes
@@ -159,3 +160,17 @@ def test_what_is_closed_is_known_no_longer() -> None:
     desk.say()
     desk.pass_(HOUR, step=10 * SECOND)
     assert sum(desk.pipeline.board.states().values()) == 0
+
+
+def test_more_is_due_than_a_decision_is_about_until_all_of_it_was_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(board, "DECISION_LIMIT", 2)
+    desk = Desk()
+    for number in range(5):
+        desk.say(reason=f"Reason{number}")
+    desk.clock.advance(60)
+    behind = []
+    for _ in range(3):
+        desk.pipeline.decide(UPLINK)
+        behind.append(desk.pipeline.is_behind)
+    assert behind == [True, True, False]
+    assert len(desk.pass_(SECOND)) == 5

@@ -113,7 +113,7 @@ def test_who_knew_of_it_when_it_was_muted_is_told_of_its_end_and_not_of_its_begi
     assert told(NOW).is_news(replace(problem, end=End.QUIET), "ops")
 
 
-def test_who_was_told_of_a_problem_knows_of_it_unless_more_is_under_way() -> None:
+def test_who_was_told_of_a_problem_knows_of_it_unless_that_is_in_a_digest_under_way() -> None:
     one = only(incident())
     before = {"ops": told(NOW), "boss": told(NOW, revision=0), "chief": told(NOW)}
     assert knowing(one, before, {"chief"}) == ["ops"]

@@ -1,6 +1,7 @@
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
+from unittest.mock import patch
 
 import pytest
 
@@ -25,6 +26,7 @@ class FakePipeline:
         self.decided: list[Uplink | None] = []
         self.store_failures = 0
         self.cannot_decide = False
+        self.is_behind = False
         self.poison = b""
 
     def process(self, arrivals: Sequence[Arrival]) -> None:
@@ -69,6 +71,12 @@ class Sut:
             backoff=float,
             monotonic=lambda: self.seconds,
         )
+
+    def idles(self) -> bool:
+        """Tell whether a turn waits for what may come."""
+        with patch.object(self.inbox, "take", return_value=[]) as take:
+            self.step()
+        return bool(take.call_args.kwargs["timeout"])
 
     def put(self, *payloads: bytes) -> None:
         for payload in payloads:
@@ -184,6 +192,18 @@ def test_a_decision_waits_for_the_store_as_well() -> None:
     sut.step()
     assert sut.waits == [1.0, 2.0]
     assert sut.pipeline.decided == [None]
+
+
+def test_while_more_is_due_than_one_decision_is_about_the_next_follows_at_once_unless_it_failed() -> None:
+    sut = Sut()
+    assert sut.idles()
+    sut.pipeline.is_behind = True
+    assert (sut.idles(), sut.idles()) == (True, False)
+    sut.pipeline.cannot_decide = True
+    with pytest.raises(OverflowError):
+        sut.step()
+    sut.pipeline.cannot_decide = False
+    assert (sut.idles(), sut.idles()) == (True, False)
 
 
 def test_a_stopping_feed_stores_what_is_in_the_inbox_first() -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.consumer.desk import Desk
 from tocsin_consumer.dead_letter import Search
 from tocsin_consumer.dispatch import Cause
-from tocsin_consumer.incident import OBJECT_LIMIT, PROBLEM_LIMIT, State
+from tocsin_consumer.incident import OBJECT_LIMIT, PROBLEM_LIMIT, End, State
 from tocsin_consumer.inhibit import DEFAULT_RULES
 from tocsin_consumer.match import MatchSettings
 from tocsin_consumer.mute import Mutes
@@ -294,3 +294,49 @@ def test_who_was_added_while_a_problem_was_muted_is_told_of_it_afterwards(desk: 
     desk.pass_(40 * MINUTE)
     told = [(name, line.reason) for _, name, report in desk.told for line in report.lines if line.is_news]
     assert told == [("ops", "Loud"), ("ops", "Muted"), ("boss", "Loud"), ("boss", "Muted")]
+
+
+def test_what_is_silenced_while_its_repeat_waits_is_no_news_afterwards_and_its_end_is_told(desk: Desk) -> None:
+    desk.reroute({"receivers": ["ops"], "group_by": ["cluster"], "repeat_interval": "10m", "quiet_after": "1d"})
+    desk.say(reason="FailedScheduling", name="web")
+    desk.say(reason="Loud")
+    desk.pass_(MINUTE)
+    desk.down.add("ops")
+    desk.pass_(10 * MINUTE)
+    silence(desk, 20 * MINUTE, reason="FailedScheduling")
+    desk.pass_(10 * MINUTE)
+    desk.down.clear()
+    desk.pass_(15 * MINUTE)
+    assert [line.reason for _, _, one in desk.told[1:] for line in one.lines if line.is_news] == []
+    desk.say(reason="Scheduled", type="Normal", name="web")
+    [over] = [line for one in desk.pass_(6 * MINUTE) for line in one.lines if line.is_news]
+    assert (over.reason, over.end) == ("FailedScheduling", End.RECOVERED)
+
+
+def test_the_end_of_what_went_to_a_receiver_by_another_event_is_told_to_it_after_a_restart(desk: Desk) -> None:
+    first = {"match": {"reason": "BackOff"}, "receivers": ["ops"], "continue": True}
+    second = {"receivers": ["ops", "boss"], "group_by": ["cluster"], "quiet_after": "1d"}
+    desk.reroute({"receivers": [], "routes": [first, second]})
+    desk.say(reason="BackOff")
+    desk.say(reason="FailedScheduling", name="web")
+    desk.pass_(MINUTE)
+    desk.down.add("ops")
+    desk.say(reason="Scheduled", type="Normal", name="web")
+    desk.pass_(6 * MINUTE)
+    desk.restart()
+    desk.pass_(MINUTE)
+    desk.down.clear()
+    ends = {line.reason: line.end for report in desk.pass_(MINUTE) for line in report.lines}
+    assert ends["FailedScheduling"] is End.RECOVERED
+
+
+def test_who_is_not_told_of_what_recovers_is_not_told_that_all_is_well(desk: Desk) -> None:
+    desk.reroute({"receivers": ["ops"], "group_by": ["cluster"], "quiet_after": "10m", "send_quiet": True})
+    silence(desk, 30 * MINUTE, reason="FailedScheduling")
+    desk.say(reason="FailedScheduling", name="web")
+    desk.say(reason="Loud")
+    desk.pass_(MINUTE)
+    desk.say(reason="Scheduled", type="Normal", name="web")
+    desk.pass_(20 * MINUTE)
+    assert causes(desk) == [("ops", Cause.FIRST), ("ops", Cause.QUIET)]
+    assert desk.told[-1][2].state is State.QUIET

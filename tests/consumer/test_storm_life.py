@@ -1,12 +1,16 @@
 """What becomes of storms when the clock jumps or their receiver is gone."""
 
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from tests.consumer.test_incident_life import silence
 from tests.consumer.test_storms import MINUTE, SECOND, say, stormy
 from tocsin_consumer.incident import COUNT_LIMIT
+from tocsin_consumer.notification import Notification
 from tocsin_consumer.records import Outcome
+from tocsin_consumer.view import View
 
 
 @pytest.mark.parametrize("jump", [timedelta(days=-1), timedelta(days=1)])
@@ -80,3 +84,34 @@ def test_digests_that_wait_for_a_receiver_that_is_down_are_told_as_one() -> None
     desk.down.clear()
     desk.pass_(SECOND)
     assert len(desk.digests) == 1
+
+
+def test_a_digest_names_nothing_that_is_silenced_and_counts_it() -> None:
+    desk = stormy(group_by=["name"])
+    desk.down.add("ops")
+    for number in range(8):
+        desk.say(reason="Silenced" if number % 2 else "Loud", name=f"web-{number}")
+    desk.pass_(MINUTE)
+    silence(desk, 60 * MINUTE, reason="Silenced")
+    desk.pass_(6 * MINUTE)
+    desk.down.clear()
+    desk.pass_(MINUTE)
+    [(_, _, digest)] = desk.digests
+    assert (digest.incidents, digest.occurrences) == (5, 5)
+    assert [share.name for share in digest.reasons.shares] == ["Loud"]
+
+
+def test_a_digest_can_be_told_though_all_of_it_is_silenced() -> None:
+    desk = stormy()
+    desk.down.add("ops")
+    say(desk, 8)
+    desk.pass_(MINUTE)
+    silence(desk, 60 * MINUTE, reason="Reason.*")
+    desk.pass_(6 * MINUTE)
+    desk.down.clear()
+    desk.pass_(MINUTE)
+    [(_, _, digest)] = desk.digests
+    view = View.of(Notification(digest.event, desk.clock.now, digest), ZoneInfo("UTC"), language="en")
+    assert (digest.incidents, view.cluster) == (5, "edge-1")
+    assert all(value for _, value in view.rows)
+    assert view.message == view.message.strip()
