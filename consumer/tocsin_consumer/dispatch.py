@@ -31,8 +31,9 @@ class Timing:
     group_wait: timedelta = timedelta(seconds=10)
     group_interval: timedelta = timedelta(minutes=5)
     repeat_interval: timedelta = timedelta(hours=4)
-    #: After so long without another event, a problem whose end nobody says is over.
-    quiet_after: timedelta = timedelta(hours=1)
+    #: After so long without another event, a problem whose end nobody says is over; so what fails every hour, as
+    #: a CronJob does, goes on.
+    quiet_after: timedelta = timedelta(minutes=90)
     send_recovered: bool = True
     send_quiet: bool = False
 

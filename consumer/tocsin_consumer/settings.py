@@ -99,7 +99,7 @@ class RouteSettings(Settings):
         default=None,
         ge=timedelta(minutes=1),
         le=timedelta(days=7),
-        description="After how long without an event a problem whose end nobody says is over; default: 1h.",
+        description="After how long without an event a problem whose end nobody says is over; default: 90m.",
     )
     send_recovered: bool | None = Field(
         default=None, description="Whether it is told that a problem is over which was told; default: true."

@@ -127,7 +127,7 @@ def test_an_incident_whose_end_nobody_says_is_quiet_after_a_while_and_that_is_to
     desk: Desk,
 ) -> None:
     desk.say()
-    assert len(desk.pass_(59 * MINUTE, step=10 * SECOND)) == 1
+    assert len(desk.pass_(89 * MINUTE, step=10 * SECOND)) == 1
     assert desk.pipeline.board.states()["open"] == 1
     assert desk.pass_(10 * MINUTE) == []
     assert desk.store.live_incidents() == []
@@ -190,7 +190,7 @@ def test_a_clock_that_is_set_back_delays_nothing_that_is_to_be_told_and_keeps_no
     desk.clock.now -= timedelta(days=30)
     assert len(desk.pass_(MINUTE)) == 1
     desk.state("online")
-    desk.pass_(70 * MINUTE, step=10 * SECOND)
+    desk.pass_(100 * MINUTE, step=10 * SECOND)
     assert desk.store.live_incidents() == []
 
 
@@ -217,7 +217,7 @@ def test_what_begins_again_is_of_who_has_it_now_and_since_now(desk: Desk) -> Non
     desk.say(uid="other", name="db-0", **unscheduled)
     desk.say(name="api-7c9f8d6b5-x2x4q", **unscheduled)
     for count in (2, 3):
-        desk.pass_(40 * MINUTE, step=10 * SECOND)
+        desk.pass_(60 * MINUTE, step=10 * SECOND)
         desk.say(uid="other", count=count, name="db-0", **unscheduled)
     began_at = int(desk.clock.now.timestamp())
     desk.say(name="api-7c9f8d6b5-bb7zk", **unscheduled)
@@ -520,3 +520,13 @@ def test_what_has_begun_again_before_its_recovery_could_be_told_is_told_as_news(
     desk.down.clear()
     [report] = desk.pass_(SECOND)
     assert (report.cause, report.state) == (Cause.NEWS, State.OPEN)
+
+
+def test_what_fails_every_hour_is_one_problem_that_is_told_every_repeat_interval(desk: Desk) -> None:
+    desk.state("online")
+    for hour in range(9):
+        number = 29923806 + 60 * hour
+        desk.say(kind="Job", name=f"export-{number}", reason="BackoffLimitExceeded", uid=f"job-{hour}")
+        desk.pass_(HOUR, step=10 * SECOND)
+        desk.state("online")
+    assert [report.cause for _, _, report in desk.told] == [Cause.FIRST, Cause.REPEAT, Cause.REPEAT]

@@ -46,7 +46,7 @@ def test_the_time_line_is_what_happens() -> None:
     comes = {0: "api-0", 60: "api-1", 180: "web-0", 1800: "worker-0"}
     comes |= dict.fromkeys(range(3600, 16801, 1200), "api-0")  # to 14:40
     causes = []
-    for second in range(0, 6 * 3600, 10):
+    for second in range(0, 6 * 3600 + 1800, 10):
         if second % 1800 == 0:
             desk.state("online")
         if second in comes:
