@@ -228,10 +228,14 @@ class Board:
         return [self._latest(changes, id_) for id_ in sorted(ids)]
 
     def _put(self, changes: IncidentChanges, before: Incident, after: Incident, *, now: datetime) -> None:
-        """Note it; news are to be looked at once what belongs to them has had the time to come."""
+        """Note it; news are to be looked at once what belongs to them has had the time to come.
+
+        Where all is muted that is at once, as what waits for a receiver is not to be told any more.
+        """
         if after.revision != before.revision or after.due_at is None:
             timing = self._timing(after)
-            at = now + min(timing.group_wait, timing.group_interval)
+            wait = min(timing.group_wait, timing.group_interval) if any(after.unmuted()) else timedelta()
+            at = now + wait
             after = replace(after, due_at=at if after.due_at is None else min(at, after.due_at))
         changes.put(before, after)
 

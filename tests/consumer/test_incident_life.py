@@ -340,3 +340,16 @@ def test_who_is_not_told_of_what_recovers_is_not_told_that_all_is_well(desk: Des
     desk.pass_(20 * MINUTE)
     assert causes(desk) == [("ops", Cause.FIRST), ("ops", Cause.QUIET)]
     assert desk.told[-1][2].state is State.QUIET
+
+
+def test_what_begins_again_while_it_is_muted_is_not_told_in_a_card_that_waits(desk: Desk) -> None:
+    desk.reroute({"receivers": ["ops"], "group_wait": "1m"})
+    desk.down.add("ops")
+    desk.say(reason="FailedScheduling", name="web")
+    desk.say(reason="Scheduled", type="Normal", name="web")
+    desk.pass_(2 * MINUTE)
+    silence(desk, 60 * MINUTE, reason="FailedScheduling")
+    desk.say(reason="FailedScheduling", name="web")
+    desk.pass_(SECOND)
+    desk.down.clear()
+    assert desk.pass_(10 * MINUTE) == []
