@@ -4,7 +4,7 @@ As with the roster, changes are computed first and taken over when the store has
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -16,6 +16,7 @@ from tocsin_consumer.match import Texts, match_texts
 from tocsin_consumer.mute import Mutes
 from tocsin_consumer.records import Group, IncidentChanges, Order, Record, Standing
 from tocsin_consumer.recovery import Ended, ended_by, is_recovery
+from tocsin_consumer.reroute import rerouted
 from tocsin_consumer.route import Route, Taken
 from tocsin_consumer.timers import Timers, alone_with_its_failure
 from tocsin_schemas.event import EventPayload
@@ -69,41 +70,12 @@ class Board:
         self._timers = Timers()
         #: Whether more may be due than the last decision was about.
         self.is_behind = False
-        stored = list(live)
-        taken_groups = {(one.route, one.group) for one in stored}
-        for one in stored:
-            configured = self._as_configured(one, taken_groups, now)
-            self._keep(configured, configured.problems.values(), now)
+        for one in rerouted(live, route, now):
+            self._keep(one, one.problems.values(), now)
 
     def muted(self) -> int:
         """Return how many problems that go on are muted."""
         return sum(_muted(one) for one in list(self._live.values()))
-
-    def _as_configured(self, one: Incident, taken_groups: set[Group], now: datetime) -> Incident:
-        """Return an incident that was stored, with its route, and whom that tells of what goes on in it now.
-
-        One that no route takes any more, or several do, goes on with those of its receivers that there still are.
-        """
-        events = [problem.event for problem in one.problems.values() if problem.goes_on]
-        taken = [{node.key: node for node in self._top.decide(event).taken} for event in events]
-        route = _route_of(one, taken)
-        if route != one.route and (route, one.group) not in taken_groups:
-            taken_groups.add((route, one.group))
-            one = replace(one, route=route)
-        receivers = self._receivers_of(one, [nodes[one.route] for nodes in taken if one.route in nodes])
-        is_changed = set(receivers) != set(one.receivers)
-        return replace(one, receivers=receivers, due_at=now) if is_changed else one
-
-    def _receivers_of(self, one: Incident, nodes: Sequence[Taken]) -> tuple[str, ...]:
-        """Return whom an incident is for, of which `nodes` take what goes on; what has ended may be for others."""
-        if not nodes:
-            may_stay = self._top.all_grouped()
-        elif all(problem.goes_on for problem in one.problems.values()):
-            may_stay = frozenset()
-        else:
-            may_stay = frozenset(nodes[0].route.grouped)
-        told = (name for node in nodes for name in node.grouped)
-        return tuple(dict.fromkeys((*told, *(name for name in one.receivers if name in may_stay))))
 
     def take(
         self,
@@ -323,23 +295,6 @@ class Board:
             self._mutes.stand(key, match_texts(problem.event))
         else:
             self._mutes.end(key)
-
-
-def _route_of(one: Incident, taken: Sequence[Mapping[str, Taken]]) -> str:
-    """Return the route that an incident belongs to: its own, or else the only one that takes all of it as it is.
-
-    So what goes on is not told anew when the match of a route is changed.
-
-    Args:
-        one: the incident.
-        taken: by what each event that goes on in it is taken now, by key.
-    """
-    if not taken or any(one.route in nodes for nodes in taken):
-        return one.route
-    names = tuple(name for name, _ in one.group)
-    keys = [key for key, node in taken[0].items() if node.route.group_by == names]
-    common = [key for key in keys if all(key in nodes for nodes in taken)]
-    return common[0] if len(common) == 1 else one.route
 
 
 def _quiet_at(problem: Problem, timing: Timing, heard_since: HeardSince, now: datetime) -> datetime | None:

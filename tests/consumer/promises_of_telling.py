@@ -5,7 +5,7 @@ from datetime import datetime
 
 from tests.consumer.episodes import SLACK, Episode
 from tests.consumer.ledger import Digested, Heard, Telling, is_ours
-from tests.consumer.outcome import Outcome
+from tests.consumer.outcome import LOOK, Outcome
 from tocsin_consumer.dispatch import Cause, Timing, is_wanted
 from tocsin_consumer.incident import End, Incident, Problem, ProblemKey, State, key_of
 
@@ -151,7 +151,7 @@ def _told(outcome: Outcome, receiver: str, key: ProblemKey, episode: Episode) ->
 
 
 def _outlives(outcome: Outcome, key: ProblemKey, episode: Episode, timing: Timing) -> bool:
-    """Tell whether it lasted for long enough after nothing muted it any more."""
-    muted_until = [end for _, end in outcome.muted(key) if end > episode.began_at]
+    """Tell whether it lasted for long enough after nothing muted it any more, and that had been seen."""
+    muted_until = [end for _, end in outcome.muted(key) if end + LOOK > episode.began_at]
     until = episode.ended_at or outcome.ended_at
     return not muted_until or max(muted_until) + timing.group_interval + SLACK < until
