@@ -165,6 +165,8 @@ class Board:
         """Take over what is kept."""
         self._next_id += len(changes.opened)
         for one in changes.incidents.values():
+            for key in changes.dropped(one.id):
+                self._forget(one, key)
             self._keep(one, changes.problems(one.id), now)
 
     def states(self) -> dict[str, int]:
@@ -279,6 +281,12 @@ class Board:
         else:
             wait = min(max(one.due_at - now, timedelta()), _LONGEST_WAIT)
             self._timers.set(str(one.id), self._monotonic() + wait.total_seconds())
+
+    def _forget(self, one: Incident, key: ProblemKey) -> None:
+        """Keep a problem in mind no longer that an incident does not tell apart any more."""
+        self._mutes.end((one.id, key))
+        if not any((other.cluster, other.reason) == (key.cluster, key.reason) for other in one.problems):
+            self._end((key.cluster, key.reason), one.id)
 
     def _end(self, kind: tuple[str, str], id_: int) -> None:
         """Forget that a problem of this cluster and reason goes on in an incident."""

@@ -353,3 +353,21 @@ def test_what_begins_again_while_it_is_muted_is_not_told_in_a_card_that_waits(de
     desk.pass_(SECOND)
     desk.down.clear()
     assert desk.pass_(10 * MINUTE) == []
+
+
+def test_what_an_incident_no_longer_tells_apart_is_looked_for_in_none(desk: Desk) -> None:
+    desk.reroute({"receivers": ["ops"], "group_by": ["cluster"], "send_recovered": False, "quiet_after": "2h"})
+    desk.state("online")
+    desk.say(reason="FailedScheduling", name="web")
+    desk.pass_(MINUTE)
+    desk.say(reason="Scheduled", type="Normal", name="web")
+    for number in range(PROBLEM_LIMIT - 1):
+        desk.say(name=f"x{number}x")
+    desk.pass_(90 * MINUTE, step=MINUTE)
+    desk.say(name="one-more")
+    for _ in range(8):
+        desk.state("online")
+        desk.pass_(30 * MINUTE, step=MINUTE)
+    assert desk.store.live_incidents() == []
+    desk.say(reason="Scheduled", type="Normal", name="web")
+    assert desk.pipeline.counters.rejected == 0
