@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from tocsin_consumer import incident as transitions
-from tocsin_consumer.dispatch import Timing, decide, knowing
+from tocsin_consumer.dispatch import Timing, decide, is_still_wanted
 from tocsin_consumer.incident import Incident, Problem, ProblemKey, State
 from tocsin_consumer.match import Texts, match_texts
 from tocsin_consumer.mute import Mutes
@@ -110,7 +110,7 @@ class Board:
         if heard is None or (reason := self._muted_by(after.id, heard, now)) is None:
             return after
         if known is None or not known.goes_on:
-            heard = replace(heard, begun=None, muted_by=reason)
+            heard = replace(heard, muted_by=reason)
         elif self._muted_by(after.id, known, now) is None:
             heard = replace(heard, packed=known.packed)
         return replace(after, problems={**after.problems, key: heard})
@@ -140,7 +140,7 @@ class Board:
         ids = [int(key) for key in self._timers.over(self._monotonic(), limit=DECISION_LIMIT)]
         self.is_behind = len(ids) == DECISION_LIMIT
         due = [self._live[id_] for id_ in ids if id_ not in changes.incidents]
-        record = recall([one.id for one in due], now) if due else Record({}, {}, {})
+        record = recall([one.id for one in due], now) if due else Record({}, {})
         for before in due:
             with alone_with_its_failure(f"incident {before.id}", self._timers, str(before.id)):
                 self._decide(changes, before, record, heard_since, now=now)
@@ -217,9 +217,13 @@ class Board:
         self, changes: IncidentChanges, before: Incident, record: Record, heard_since: HeardSince, *, now: datetime
     ) -> None:
         timing, told = self._timing(before), record.told.get(before.id, {})
-        after = self._as_time_has_it(before, record, heard_since, now)
+        after = self._as_time_has_it(before, heard_since, now)
         pending = set(record.pending.get(before.id, ()))
-        waited_for = pending.intersection(after.receivers) if any(after.unmuted()) else set()
+        waited_for = {
+            name
+            for name in pending.intersection(after.receivers)
+            if is_still_wanted(after, told.get(name), timing, now=now)
+        }
         decision = decide(after, told, waited_for, timing, now=now)
         if decision.is_over:
             after = replace(after, closed_at=now, due_at=None)
@@ -228,26 +232,21 @@ class Board:
             due_at = _earliest(decision.look_at, self._unmuted_at(after, timing, now), *quiet_at)
             after = replace(after, due_at=due_at)
         changes.withdrawn += [(before.id, receiver) for receiver in sorted(pending - waited_for)]
-        changes.orders += [Order(before.id, receiver, cause) for receiver, cause in decision.causes.items()]
+        changes.orders += [
+            Order(before.id, receiver, cause, told.get(receiver)) for receiver, cause in decision.causes.items()
+        ]
         changes.put(before, after)
 
-    def _as_time_has_it(
-        self, before: Incident, record: Record, heard_since: HeardSince, now: datetime
-    ) -> Incident:
+    def _as_time_has_it(self, before: Incident, heard_since: HeardSince, now: datetime) -> Incident:
         """Return the incident with what is quiet by now, and with what is muted now."""
-        timing, told = self._timing(before), record.told.get(before.id, {})
+        timing = self._timing(before)
         after = transitions.quiet(
             transitions.not_later_than(now, before),
             lambda one: _quiet_at(one, timing, heard_since, now),
             wait=timing.group_wait,
             now=now,
         )
-        return transitions.muted(
-            after,
-            lambda one: self._muted_by(before.id, one, now),
-            lambda one: knowing(one, told, record.in_digests.get(before.id, ())),
-            now=now,
-        )
+        return transitions.muted(after, lambda one: self._muted_by(before.id, one, now), now=now)
 
     def _unmuted_at(self, one: Incident, timing: Timing, now: datetime) -> datetime | None:
         """Return when to see whether what is muted still is."""

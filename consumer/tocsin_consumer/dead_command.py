@@ -105,7 +105,7 @@ def replay(config: Path, ids: tuple[int, ...], receiver: str | None, *, everythi
     """Have dead letters tried again, as if they were new.
 
     The consumer that is at work does that at once, the next one otherwise. A message that is still not understood
-    stays where it is, and so does a state of an event when the receiver has got a newer one.
+    stays where it is, and so does what the receiver has got something newer of, or is told of no longer.
     """
     settings = load(config)
     search = _wanted(ids, Search(receiver=receiver), everything=everything)
@@ -118,7 +118,7 @@ def replay(config: Path, ids: tuple[int, ...], receiver: str | None, *, everythi
             tried = [id_ for id_, obstacle in obstacles.items() if obstacle is None]
             done = store.replay(tried, utc_now())
             stay.update(filter(None, obstacles.values()))
-            stay["the receiver has got a newer state of the event"] += len(tried) - done
+            stay["the receiver has got something newer of it, or is told of it no longer"] += len(tried) - done
             count += done
     complain(f"{count} will be tried again")
     reasons = [f"{number} left as it was: {why}" for why, number in (+stay).items()]

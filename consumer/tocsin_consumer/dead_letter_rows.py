@@ -42,6 +42,14 @@ SELECT id FROM dead_letters AS dead WHERE kind = 'delivery' AND id IN (SELECT va
         WHERE state.id = dead.event AND newer.count > state.count
             AND deliveries.receiver = dead.receiver AND deliveries.state = 'delivered'
     )
+    AND NOT EXISTS (
+        SELECT 1 FROM deliveries WHERE deliveries.incident = dead.incident
+            AND deliveries.receiver = dead.receiver AND state = 'delivered' AND settled_at >= dead.at
+    )
+    AND NOT EXISTS (
+        SELECT 1 FROM incidents WHERE incidents.id = dead.incident AND closed_at IS NULL
+            AND dead.receiver NOT IN (SELECT value FROM json_each(receivers))
+    )
 """
 # What waits for the same receiver already tells the same.
 _REVIVE: Final = """
@@ -52,6 +60,13 @@ FROM dead_letters AS dead
 WHERE id IN (SELECT value FROM json_each(:ids)) AND NOT EXISTS (
     SELECT 1 FROM deliveries WHERE receiver = dead.receiver AND state = 'pending'
         AND event IS dead.event AND incident IS dead.incident AND storm IS dead.storm
+)
+"""
+# So that it is told later if it is muted now.
+_UNTELL: Final = """
+DELETE FROM told WHERE EXISTS (
+    SELECT 1 FROM dead_letters AS dead WHERE dead.id IN (SELECT value FROM json_each(?))
+        AND dead.incident = told.incident AND dead.receiver = told.receiver
 )
 """
 
@@ -108,10 +123,12 @@ def revive(connection: Connection, ids: Collection[int], now: datetime) -> int:
     """Let deliveries be tried again as if they were new, and return how many.
 
     Of an event, a state older than one that the receiver has got would let it see counts fall, so it stays dead.
+    So does what was told of an incident since, and what its route no longer tells the receiver.
     """
     named = {"ids": json.dumps(list(ids)), "now": milliseconds(now)}
     revived = json.dumps([id_ for (id_,) in connection.execute(_REVIVABLE, named)])
     connection.execute(_REVIVE, {**named, "ids": revived})
+    connection.execute(_UNTELL, (revived,))
     return connection.execute(
         "DELETE FROM dead_letters WHERE id IN (SELECT value FROM json_each(?))", (revived,)
     ).rowcount

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from tocsin_consumer import dead_letter_rows, incident_rows, storm_rows
 from tocsin_consumer.database import Connection
+from tocsin_consumer.digest import Digest
 from tocsin_consumer.dispatch import Cause, Told
 from tocsin_consumer.records import Backlog, Content, Delivery, Entry, Order, Outcome, StoredEvent
 from tocsin_consumer.report import Report, report
@@ -47,7 +47,7 @@ SELECT value, :receiver, 'pending', 0, :now, :now FROM json_each(:events) ORDER 
 """
 _INSERT_ORDER: Final = """
 INSERT INTO deliveries (incident, cause, receiver, state, attempts, due_at, created_at)
-VALUES (:incident, :cause, :receiver, 'pending', 0, :now, :now)
+VALUES (?, ?, ?, 'pending', 0, ?, ?)
 """
 _SET_DELIVERED: Final = """
 UPDATE deliveries SET state = 'delivered', attempts = attempts + 1, settled_at = :now
@@ -91,8 +91,8 @@ def insert_deliveries(connection: Connection, entries: Sequence[Entry], ids: Seq
 
 def insert_orders(connection: Connection, orders: Sequence[Order], now: datetime) -> None:
     """Insert the deliveries that incidents call for."""
-    named = [{**asdict(order), "now": milliseconds(now)} for order in orders]
-    connection.executemany(_INSERT_ORDER, named)
+    rows = [(one.incident, one.cause, one.receiver, milliseconds(now), milliseconds(now)) for one in orders]
+    connection.executemany(_INSERT_ORDER, rows)
 
 
 def withdraw(connection: Connection, withdrawn: Iterable[tuple[int, str]], now: datetime) -> None:
@@ -144,7 +144,11 @@ def settle(connection: Connection, outcomes: Sequence[Outcome]) -> None:
     dead = _still_pending(connection, [outcome for outcome in failed if outcome.state == "dead"])
     connection.executemany(_SET_FAILED, [_failed_row(outcome) for outcome in failed])
     dead_letter_rows.insert_deliveries(connection, dead)
-    incident_rows.keep_told(connection, _told(outcome for outcome in outcomes if outcome.state != "pending"))
+    settled = [*delivered, *dead]
+    incident_rows.keep_told(connection, _told(settled))
+    for outcome in settled:
+        if isinstance(outcome.delivery.content, Digest):
+            storm_rows.note_arrived(connection, outcome.delivery.content.storm, outcome.delivery.receiver)
 
 
 def bury_all_but(connection: Connection, receivers: Collection[str], reason: str, *, now: datetime) -> int:
@@ -199,5 +203,5 @@ def _of_report(connection: Connection, row: tuple[Any, ...], now: datetime) -> D
     else:
         (found,) = incident_rows.find(connection, [incident])
         told = incident_rows.recall(connection, [incident]).told.get(incident, {}).get(receiver)
-        subject, content = f"incident {incident}", report(found, receiver, told, Cause(cause))
+        subject, content = f"incident {incident}", report(found, told, Cause(cause))
     return Delivery(id_, receiver, attempts, time_of(created_at), subject, content)

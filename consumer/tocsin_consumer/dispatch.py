@@ -7,11 +7,12 @@ card counts them.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 
-from tocsin_consumer.incident import End, Incident, Problem, State
+from tocsin_consumer.incident import End, Incident, Problem, ProblemKey, State, state_of
 
 
 class Cause(StrEnum):
@@ -45,15 +46,22 @@ class Told:
     at: datetime
     revision: int
     occurrences: int
+    #: Of each problem that it was told of: whether that goes on, by the last that was said of it.
+    said: Mapping[ProblemKey, bool] = field(default_factory=lambda: MappingProxyType({}))
+    #: Those that a digest tells of which has not arrived yet.
+    gathered: frozenset[ProblemKey] = frozenset()
 
-    def tells_of(self, problem: Problem, receiver: str) -> bool:
-        """Tell whether the `receiver` that was told this knows that `problem` has begun."""
-        return receiver in problem.known_to or (problem.begun is not None and problem.begun <= self.revision)
+    def tells_of(self, problem: Problem) -> bool:
+        """Tell whether it was told of `problem`, or will have been by the digest."""
+        return problem.key in self.said or problem.key in self.gathered
 
-    def is_news(self, problem: Problem, receiver: str) -> bool:
+    def leaves_open(self, problem: Problem) -> bool:
+        """Tell whether `problem` goes on, for all that the receiver was told."""
+        return self.said.get(problem.key, False) or problem.key in self.gathered
+
+    def is_news(self, problem: Problem) -> bool:
         """Tell whether something is new about `problem` since: it began, ended or can be told at last."""
-        is_later = problem.revision > self.revision
-        return is_later and not (problem.goes_on and receiver in problem.known_to)
+        return problem.revision > self.revision or problem.goes_on != self.leaves_open(problem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +90,7 @@ def decide(
     comes sooner belongs to it.
     """
     steps = {
-        receiver: next_step(incident, receiver, told.get(receiver), timing, now=now)
+        receiver: next_step(incident, told.get(receiver), timing, now=now)
         for receiver in incident.receivers
         if receiver not in pending
     }
@@ -96,13 +104,9 @@ def decide(
     return Decision(causes, rests_until, is_over=rests_until <= now)
 
 
-def next_step(incident: Incident, receiver: str, told: Told | None, timing: Timing, *, now: datetime) -> Step:
+def next_step(incident: Incident, told: Told | None, timing: Timing, *, now: datetime) -> Step:
     """Return what there is to do for a receiver that was `told` last, and for which nothing is under way."""
-    news = [
-        problem
-        for problem in incident.unmuted()
-        if told is None or (told.is_news(problem, receiver) and is_wanted(problem, receiver, told, timing))
-    ]
+    news = _news(incident, told, timing)
     if news:
         return _at(_news_at(news, incident, told, timing), cause_of(incident, told), now=now)
     if told and any(problem.goes_on for problem in incident.unmuted()):
@@ -111,16 +115,59 @@ def next_step(incident: Incident, receiver: str, told: Told | None, timing: Timi
     return Step()
 
 
-def is_wanted(problem: Problem, receiver: str, told: Told, timing: Timing) -> bool:
-    """Tell whether a receiver is to be told what is new of `problem`; its end is, where its beginning was not."""
-    if problem.goes_on or not told.tells_of(problem, receiver):
+def is_still_wanted(incident: Incident, told: Told | None, timing: Timing, *, now: datetime) -> bool:
+    """Tell whether what was ordered for a receiver that was `told` something before is to be told even now."""
+    return bool(_news(incident, told, timing)) or next_step(incident, told, timing, now=now).cause is not None
+
+
+def _news(incident: Incident, told: Told | None, timing: Timing) -> list[Problem]:
+    return [
+        problem
+        for problem in tellable(incident, told)
+        if told is None or (told.is_news(problem) and is_wanted(problem, told, timing))
+    ]
+
+
+def tellable(incident: Incident, told: Told | None) -> list[Problem]:
+    """Return the problems that a receiver may be told of.
+
+    Of what is muted it is only told that it is over, and only if it was told that it goes on.
+    """
+    return [
+        problem
+        for problem in incident.problems.values()
+        if problem.muted_by is None or (not problem.goes_on and told is not None and told.leaves_open(problem))
+    ]
+
+
+def is_wanted(problem: Problem, told: Told, timing: Timing) -> bool:
+    """Tell whether a receiver is to be told what is new of `problem`: an end always if the beginning was not."""
+    if problem.goes_on or problem.begun > told.revision or not told.leaves_open(problem):
         return True
     return timing.send_recovered if problem.end == End.RECOVERED else timing.send_quiet
 
 
-def knowing(problem: Problem, told: Mapping[str, Told], in_digests: Collection[str]) -> list[str]:
-    """Return the receivers that know that `problem` has begun; a digest under way may tell of it no more."""
-    return [name for name, one in told.items() if name not in in_digests and one.tells_of(problem, name)]
+def state_for(incident: Incident, told: Told | None) -> State:
+    """Return what the incident is for a receiver: what it may not be told of is no reason to call it recovered."""
+    return state_of(incident, tellable(incident, told))
+
+
+def gathered(incident: Incident, told: Told | None, at: datetime) -> Told:
+    """Return what a receiver will have been told when the digest arrives that `incident` is part of."""
+    before = told or Told(at, 0, 0)
+    problems = tellable(incident, told)
+    ended = {problem.key: False for problem in problems if not problem.goes_on}
+    begun = frozenset(problem.key for problem in problems if problem.goes_on)
+    said = {key: goes_on for key, goes_on in before.said.items() if key in incident.problems} | ended
+    return Told(at, incident.revision, incident.occurrences, said, (before.gathered | begun) - ended.keys())
+
+
+def arrived(incident: Incident, told: Told) -> Told:
+    """Return what a receiver was told now that the digest has arrived, which did not name what is muted."""
+    named = {
+        key: True for key in told.gathered if key in incident.problems and incident.problems[key].muted_by is None
+    }
+    return replace(told, said={**told.said, **named}, gathered=frozenset())
 
 
 def _news_at(news: list[Problem], incident: Incident, told: Told | None, timing: Timing) -> datetime:
@@ -133,7 +180,7 @@ def _news_at(news: list[Problem], incident: Incident, told: Told | None, timing:
 
 def cause_of(incident: Incident, told: Told | None) -> Cause:
     """Return why a receiver is told of what is new."""
-    match incident.state:
+    match state_for(incident, told):
         case State.RECOVERED:
             return Cause.RECOVERED
         case State.QUIET:

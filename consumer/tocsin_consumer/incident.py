@@ -18,10 +18,9 @@ from tocsin_schemas.event import EventPayload
 #: No sum of occurrences gets any larger, whatever a cluster says: each stays a number that can be kept and told.
 COUNT_LIMIT: Final = 2**53
 #: Problems that an incident tells apart, and objects that a problem does; those beyond are counted. What is over
-#: makes room for what is new: of problems, those whose end has been known for long enough to be told.
+#: makes room for what is new.
 PROBLEM_LIMIT: Final = 500
 OBJECT_LIMIT: Final = 100
-_END_KNOWN_FOR: Final = timedelta(hours=1)
 
 
 class End(StrEnum):
@@ -65,17 +64,14 @@ class Problem:
     #: Objects beyond `OBJECT_LIMIT` have it as well, or had.
     has_more: bool
     occurrences: int
-    #: The incident's revision at which it was news, and when that was: it began, ended, began again, or can be
-    #: told at last.
+    #: The incident's revision at which it began or ended, and since when there is news of it: since that, or since
+    #: it can be told.
     revision: int
     news_at: datetime
-    #: The revision at which its beginning was news, so that whoever was told of that or a later one knows of it;
-    #: None while it is muted.
-    begun: int | None
+    #: The revision at which it began, for the last time.
+    begun: int
     end: End | None = None
-    #: The receivers that knew of it when it was muted, which are not told of its beginning again.
-    known_to: tuple[str, ...] = ()
-    #: Why it is not told for now: the silence or the inhibition that holds it; None while nothing does.
+    #: Why it is not told: the silence or the inhibition that holds it, or did when it ended; None if nothing does.
     muted_by: str | None = None
 
     @property
@@ -112,19 +108,20 @@ class Incident:
 
     @property
     def state(self) -> State:
-        """Open while a problem goes on; then recovered if an event said so of one that may be told, else quiet."""
-        if not self.problems or any(problem.goes_on for problem in self.problems.values()):
-            return State.OPEN
-        ends = {problem.end for problem in self.tellable()}
-        return State.RECOVERED if End.RECOVERED in ends else State.QUIET
+        """Open while a problem goes on; then recovered if an event said so of one that is told, else quiet."""
+        return state_of(self, list(self.unmuted()))
 
     def unmuted(self) -> Iterator[Problem]:
         """Yield the problems that nothing mutes."""
         return (problem for problem in self.problems.values() if problem.muted_by is None)
 
-    def tellable(self) -> list[Problem]:
-        """Return the problems that a report tells: those that nothing mutes, or all if there are none."""
-        return list(self.unmuted()) or list(self.problems.values())
+
+def state_of(incident: Incident, problems: Collection[Problem]) -> State:
+    """Return what an incident is, of which some `problems` matter; all do if there are none of them."""
+    if not incident.problems or any(problem.goes_on for problem in incident.problems.values()):
+        return State.OPEN
+    ends = {problem.end for problem in problems or incident.problems.values()}
+    return State.RECOVERED if End.RECOVERED in ends else State.QUIET
 
 
 def key_of(event: EventPayload) -> ProblemKey:
@@ -142,7 +139,7 @@ def heard(before: Incident, event: EventPayload, occurred: int, *, wait: timedel
     key = key_of(event)
     known = before.problems.get(key)
     if known is None:
-        before = _with_room(before, now)
+        before = _with_room(before)
     total = _sum(before.occurrences, occurred)
     if known is None and len(before.problems) >= PROBLEM_LIMIT:
         return replace(before, occurrences=total, beyond=_sum(before.beyond, occurred))
@@ -178,9 +175,12 @@ def ended(before: Incident, said: Ended, event: EventPayload, *, wait: timedelta
         if not any(after.objects.values()) and not after.has_more:
             revision = before.revision + 1
             after = replace(
-                _over(after, End.RECOVERED, revision, _news_at(after, wait, now)),
+                after,
                 packed=_pack(event),
                 heard_at=now,
+                end=End.RECOVERED,
+                revision=revision,
+                news_at=_news_at(after, wait, now),
             )
         problems[key] = after
     return replace(before, revision=revision, problems=problems)
@@ -190,14 +190,15 @@ def quiet(
     before: Incident, ends_at: Callable[[Problem], datetime | None], *, wait: timedelta, now: datetime
 ) -> Incident:
     """Return the incident after those of its problems have ended of which `ends_at` says that it is time."""
+    revision = before.revision + 1
     over = {
-        key: _over(problem, End.QUIET, before.revision + 1, _news_at(problem, wait, now))
+        key: replace(problem, end=End.QUIET, revision=revision, news_at=_news_at(problem, wait, now))
         for key, problem in before.problems.items()
         if problem.goes_on and (at := ends_at(problem)) is not None and at <= now
     }
     if not over:
         return before
-    return replace(before, revision=before.revision + 1, problems={**before.problems, **over})
+    return replace(before, revision=revision, problems={**before.problems, **over})
 
 
 def not_later_than(now: datetime, before: Incident) -> Incident:
@@ -220,38 +221,28 @@ def quiet_at(problem: Problem, after: timedelta) -> datetime | None:
 def muted(
     before: Incident,
     muted_by: Callable[[Problem], str | None],
-    known_to: Callable[[Problem], Collection[str]],
     *,
     now: datetime,
 ) -> Incident:
     """Return the incident with each problem that goes on muted by what `muted_by` says.
 
-    One that not all know of, and that can be told now, is news to those who are not among whom it is `known_to`.
+    One that nothing mutes any more is news now to those who do not know of it.
     """
     problems = dict(before.problems)
-    revision = before.revision
     for key, problem in before.problems.items():
         reason = muted_by(problem) if problem.goes_on else problem.muted_by
-        if reason == problem.muted_by:
-            continue
-        after = replace(problem, muted_by=reason)
-        if problem.muted_by is None:
-            after = replace(after, begun=None, known_to=tuple(sorted(known_to(problem))))
-        elif reason is None and set(problem.known_to).issuperset(before.receivers):
-            after = replace(after, begun=problem.revision)
-        elif reason is None:
-            revision = before.revision + 1
-            after = replace(after, revision=revision, news_at=now, begun=revision)
-        problems[key] = after
-    return replace(before, revision=revision, problems=problems)
+        if reason != problem.muted_by:
+            problems[key] = replace(problem, muted_by=reason, news_at=problem.news_at if reason else now)
+    return replace(before, problems=problems)
 
 
-def _with_room(before: Incident, now: datetime) -> Incident:
-    """Return the incident with room for one more problem, if one that is over has had it for long enough."""
-    if len(before.problems) < PROBLEM_LIMIT:
-        return before
-    over = [one for one in before.problems.values() if not one.goes_on and now - one.news_at >= _END_KNOWN_FOR]
-    if not over:
+def _with_room(before: Incident) -> Incident:
+    """Return the incident with room for one more problem, for which the one that is over for longest has to go.
+
+    That something is new matters more than that something is over.
+    """
+    over = [one for one in before.problems.values() if not one.goes_on]
+    if len(before.problems) < PROBLEM_LIMIT or not over:
         return before
     oldest = min(over, key=lambda one: one.news_at)
     problems = {key: one for key, one in before.problems.items() if key != oldest.key}
@@ -265,14 +256,6 @@ def _news_at(problem: Problem, wait: timedelta, now: datetime) -> datetime:
     all the time is told, and not waited for until it rests.
     """
     return problem.news_at if now - problem.news_at <= 2 * wait else now
-
-
-def _over(problem: Problem, end: End, revision: int, news_at: datetime) -> Problem:
-    """Return the problem after its end; where somebody knows of it, that may be told, whatever mutes it."""
-    after = replace(problem, end=end, revision=revision, news_at=news_at)
-    if problem.muted_by is None or not problem.known_to:
-        return after
-    return replace(after, muted_by=None, begun=revision)
 
 
 def _pack(event: EventPayload) -> bytes:

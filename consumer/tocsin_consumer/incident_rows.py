@@ -36,10 +36,9 @@ _PROBLEM: Final = (
     "news_at",
     "begun",
     "ended",
-    "known_to",
     "muted_by",
 )
-_TOLD: Final = ("incident", "receiver", "at", "revision", "occurrences")
+_TOLD: Final = ("incident", "receiver", "at", "revision", "occurrences", "said", "gathered")
 _IN: Final = "IN (SELECT value FROM json_each(?))"
 _CHOSEN: Final = """
 (closed_at IS NULL OR :closed) AND EXISTS (
@@ -63,9 +62,9 @@ ORDER BY closed_at LIMIT :limit
 """
 # By itself, or in a digest: who has not got that yet was told of nothing.
 _PENDING: Final = """
-SELECT incident, receiver, 0 FROM deliveries
+SELECT incident, receiver FROM deliveries
 WHERE incident IN (SELECT value FROM json_each(:ids)) AND state = 'pending'
-UNION SELECT enrolled.incident, receiver, 1 FROM enrolled JOIN deliveries USING (storm)
+UNION SELECT enrolled.incident, receiver FROM enrolled JOIN deliveries USING (storm)
 WHERE enrolled.incident IN (SELECT value FROM json_each(:ids)) AND state = 'pending'
 """
 
@@ -108,15 +107,12 @@ def recall(connection: Connection, ids: Collection[int]) -> Record:
     wanted = json.dumps(list(ids))
     told: dict[int, dict[str, Told]] = {}
     rows = connection.execute(f"SELECT {', '.join(_TOLD)} FROM told WHERE incident {_IN}", (wanted,))  # noqa: S608 - constants
-    for incident, receiver, at, revision, occurrences in rows:
-        told.setdefault(incident, {})[receiver] = Told(time_of(at), revision, occurrences)
+    for incident, receiver, *row in rows:
+        told.setdefault(incident, {})[receiver] = _told(row)
     pending: dict[int, set[str]] = {}
-    in_digests: dict[int, set[str]] = {}
-    for incident, receiver, is_digest in connection.execute(_PENDING, {"ids": wanted}):
+    for incident, receiver in connection.execute(_PENDING, {"ids": wanted}):
         pending.setdefault(incident, set()).add(receiver)
-        if is_digest:
-            in_digests.setdefault(incident, set()).add(receiver)
-    return Record(told, pending, in_digests)
+    return Record(told, pending)
 
 
 def keep(connection: Connection, changes: IncidentChanges) -> None:
@@ -134,10 +130,7 @@ def keep(connection: Connection, changes: IncidentChanges) -> None:
 
 def keep_told(connection: Connection, told: Iterable[tuple[int, str, Told]]) -> None:
     """Write down what receivers were told of incidents."""
-    rows = [
-        (incident, receiver, milliseconds(one.at), one.revision, one.occurrences)
-        for incident, receiver, one in told
-    ]
+    rows = [(incident, receiver, *_told_row(one)) for incident, receiver, one in told]
     upsert(connection, "told", _TOLD, rows, key=("incident", "receiver"))
 
 
@@ -203,6 +196,22 @@ def _incident(row: tuple[Any, ...], problems: Mapping[ProblemKey, Problem]) -> I
     )
 
 
+def _told_row(told: Told) -> tuple[Any, ...]:
+    said = json.dumps([(*key, goes_on) for key, goes_on in told.said.items()])
+    return milliseconds(told.at), told.revision, told.occurrences, said, json.dumps(sorted(told.gathered))
+
+
+def _told(row: Sequence[Any]) -> Told:
+    at, revision, occurrences, said, gathered = row
+    return Told(
+        time_of(at),
+        revision,
+        occurrences,
+        {ProblemKey(*key): bool(goes_on) for *key, goes_on in json.loads(said)},
+        frozenset(ProblemKey(*key) for key in json.loads(gathered)),
+    )
+
+
 def _problem_row(incident: int, problem: Problem) -> tuple[Any, ...]:
     return (
         incident,
@@ -217,15 +226,14 @@ def _problem_row(incident: int, problem: Problem) -> tuple[Any, ...]:
         milliseconds(problem.news_at),
         problem.begun,
         problem.end,
-        json.dumps(problem.known_to),
         problem.muted_by,
     )
 
 
 def _problem(row: Sequence[Any]) -> Problem:
     key, rest = ProblemKey(*row[:5]), row[5:]
-    event, heard_at, began_at, objects, has_more, occurrences, revision, news_at, begun, *state = rest
-    ended, known_to, muted_by = state
+    event, heard_at, began_at, objects, has_more, occurrences, revision, news_at, *state = rest
+    begun, ended, muted_by = state
     return Problem(
         key,
         event,
@@ -238,6 +246,5 @@ def _problem(row: Sequence[Any]) -> Problem:
         time_of(news_at),
         begun,
         End(ended) if ended else None,
-        tuple(json.loads(known_to)),
         muted_by,
     )

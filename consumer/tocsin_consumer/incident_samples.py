@@ -197,6 +197,7 @@ def _told(
         last_at=max(line.last_at for line in lines),
         told_at=None if ago is None else now - timedelta(seconds=ago),
         revision=len(lines),
+        said={},
         event=event,
         received_at=min(now, datetime.fromtimestamp(event.last + 1, UTC)),
     )

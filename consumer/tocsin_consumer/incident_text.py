@@ -24,7 +24,7 @@ _TEXT_LIMIT: Final = 200
 _STATES: Final = {
     "dead": "given up",
     "merged": "merged into a digest",
-    "withdrawn": "withdrawn, as all was muted,",
+    "withdrawn": "withdrawn, as there was nothing left to tell,",
 }
 _RANKS: Final = {level: rank for rank, level in enumerate(Severity)}
 
@@ -160,7 +160,7 @@ def _telling(account: Account, problem: Problem) -> str:
 
 def is_told(account: Account, problem: Problem) -> bool:
     """Tell whether any receiver got a message that tells of a problem."""
-    return any(telling(account, receiver).tells_of(problem, receiver) for receiver in account.told)
+    return any(telling(account, receiver).tells_of(problem) for receiver in account.told)
 
 
 def _object_names(problem: Problem) -> str:
@@ -202,7 +202,7 @@ def _became(found: Telling, incident: Incident, time_zone: ZoneInfo) -> str:
         case Fate.GIVEN_UP:
             return f"not told: given up {at}: {_cut(found.reason)}"
         case Fate.WITHDRAWN:
-            return f"not told: withdrawn {at}, as all of it was muted"
+            return f"not told: withdrawn {at}, as there was nothing left to tell"
     return "not told"
 
 

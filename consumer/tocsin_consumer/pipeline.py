@@ -174,7 +174,7 @@ class Pipeline:
             StoreError: nothing is decided yet; it may be tried again.
         """
         self._make_sure()
-        self._heed()
+        waiting = self._store.backlog() if self._heed() else {}
         now = self._clock()
         changes = self.roster.elapse(uplink, now) if is_current else Changes()
         heard_since = partial(self.roster.heard_since, now=now) if is_current else _never
@@ -185,6 +185,8 @@ class Pipeline:
         if changes or incidents:
             entries = self._route_and_group((), changes, incidents, now=now)
             self._commit(changes, incidents, entries, now=now)
+        if waiting:  # only now, as what is muted by now was withdrawn
+            self._notify(waiting.keys())
 
     @property
     def is_behind(self) -> bool:
@@ -270,8 +272,11 @@ class Pipeline:
             | {order.receiver for order in incidents.digests}
         )
 
-    def _heed(self) -> None:
-        """Heed commands: again if the store fails, but not if anything else does, as it would do so for ever."""
+    def _heed(self) -> bool:
+        """Heed commands, and tell whether there are any.
+
+        Again if the store fails, but not if anything else does, as it would do so for ever.
+        """
         is_commanded, self._is_commanded = self._is_commanded or self._store.changed_elsewhere(), False
         if is_commanded:
             try:
@@ -279,6 +284,7 @@ class Pipeline:
             except StoreError:
                 self._is_commanded = True
                 raise
+        return is_commanded
 
     def _heed_commands(self) -> bool:
         """Take over what people have done to the store in processes of their own; tell whether there is more."""
@@ -287,8 +293,6 @@ class Pipeline:
         letters = self._store.dead_letters(Search(kind=Kind.REPLAY), limit=_AGAIN_LIMIT, newest=False)
         for letter in letters:
             self._process_again(letter)
-        if waiting := self._store.backlog():
-            self._notify(waiting.keys())
         return len(letters) == _AGAIN_LIMIT
 
     def _process_again(self, letter: DeadLetter) -> None:

@@ -55,6 +55,8 @@ class Order:
     incident: int
     receiver: str
     cause: Cause
+    #: What it was told of it before.
+    told: Told | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class Storm:
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """An incident that is part of a storm, and told in its digest as it was `told`."""
+    """An incident that is part of a storm, and what the receiver will have been `told` of it by the digest."""
 
     storm: str
     receiver: str
@@ -107,8 +109,6 @@ class Record:
     told: Mapping[int, Mapping[str, Told]]
     #: Incident → the receivers for whom a notification is under way.
     pending: Mapping[int, Collection[str]]
-    #: Of those, the ones that wait for a digest; what they were told last is what that will tell.
-    in_digests: Mapping[int, Collection[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class Tried:
     #: Why the receiver was to be told; None of a digest, which has its storm instead.
     cause: Cause | None
     storm: str | None
-    #: As the store has it: pending, delivered, merged into a digest, withdrawn as all of it is muted, or dead.
+    #: As the store has it: pending, delivered, merged into a digest, dead, or withdrawn as nothing is to be told.
     state: str
     attempts: int
     reason: str | None
@@ -161,7 +161,7 @@ class Account:
 
     def tells_of(self, problem: Problem) -> bool:
         """Tell whether any receiver counts as one that knows of a problem of the incident."""
-        return any(one.tells_of(problem, receiver) for receiver, one in self.told.items())
+        return any(one.tells_of(problem) for one in self.told.values())
 
 
 @dataclass(slots=True)
@@ -174,7 +174,7 @@ class IncidentChanges:
     #: Those incidents as they were before all this.
     before: dict[int, Incident] = field(default_factory=dict)
     orders: list[Order] = field(default_factory=list)
-    #: Those of which a receiver is not to be told for now, though it was ordered.
+    #: Those of which a receiver is not to be told any more, or not for now, though it was ordered.
     withdrawn: list[tuple[int, str]] = field(default_factory=list)
     storms: dict[Place, Storm] = field(default_factory=dict)
     #: Where something would have been told by itself, once for each.

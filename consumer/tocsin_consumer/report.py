@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from tocsin_consumer.dispatch import Cause, Told, cause_of
-from tocsin_consumer.incident import End, Incident, Problem, State
+from tocsin_consumer.dispatch import Cause, Told, cause_of, state_for, tellable
+from tocsin_consumer.incident import End, Incident, Problem, ProblemKey, State
 from tocsin_consumer.severity import Severity, severity
 from tocsin_schemas.event import EventPayload
 
@@ -59,6 +59,8 @@ class Report:
     last_at: int
     told_at: datetime | None
     revision: int
+    #: What the receiver has been told when it has this, see Told.
+    said: Mapping[ProblemKey, bool]
     #: The event that stands for all: of the first line.
     event: EventPayload
     received_at: datetime
@@ -75,24 +77,23 @@ class Report:
 
     def as_told(self, at: datetime) -> Told:
         """Return what a receiver was told that was sent this."""
-        return Told(at, self.revision, self.occurrences)
+        return Told(at, self.revision, self.occurrences, self.said)
 
 
-def report(incident: Incident, receiver: str, told: Told | None, cause: Cause) -> Report:
+def report(incident: Incident, told: Told | None, cause: Cause) -> Report:
     """Return what to tell of `incident`, which has a problem that may be told, to who was `told` something before.
 
     It was decided to tell it because of `cause`; what has happened since may be a better reason. Where everything
     has been muted just now, it is told all the same.
     """
-    problems = incident.tellable()
-    ranked = sorted(
-        ((_line(one, receiver, told), one.heard_at) for one in problems), key=lambda one: _rank(one[0])
-    )
+    problems = tellable(incident, told) or list(incident.problems.values())
+    ranked = sorted(((_line(one, told), one.heard_at) for one in problems), key=lambda one: _rank(one[0]))
     lines = tuple(line for line, _ in ranked)
+    said = {**(told.said if told else {}), **{one.key: one.goes_on for one in problems}}
     return Report(
         incident=incident.id,
         cause=cause if cause is Cause.REPEAT and not _is_change(incident, lines) else cause_of(incident, told),
-        state=incident.state,
+        state=state_for(incident, told),
         group=dict(incident.group),
         lines=lines,
         muted=len(incident.problems) - len(problems),
@@ -103,6 +104,7 @@ def report(incident: Incident, receiver: str, told: Told | None, cause: Cause) -
         last_at=max(line.last_at for line in lines),
         told_at=told.at if told else None,
         revision=incident.revision,
+        said={key: goes_on for key, goes_on in said.items() if key in incident.problems},
         event=lines[0].event,
         received_at=ranked[0][1],
     )
@@ -146,12 +148,13 @@ def alone(event: EventPayload, received_at: datetime) -> Report:
         last_at=event.last,
         told_at=None,
         revision=0,
+        said={},
         event=event,
         received_at=received_at,
     )
 
 
-def _line(problem: Problem, receiver: str, told: Told | None) -> Line:
+def _line(problem: Problem, told: Told | None) -> Line:
     cluster, namespace, kind, owner, reason = problem.key
     event = problem.event
     return Line(
@@ -168,7 +171,7 @@ def _line(problem: Problem, receiver: str, told: Told | None) -> Line:
         max(problem.began_at, event.last),
         event,
         problem.end,
-        is_news=told is None or told.is_news(problem, receiver),
+        is_news=told is None or told.is_news(problem),
     )
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from tocsin_consumer.digest import FLEET
-from tocsin_consumer.dispatch import Told
+from tocsin_consumer.dispatch import gathered
 from tocsin_consumer.incident import Incident
 from tocsin_consumer.rate_limit import RateLimit, SlidingWindow
 from tocsin_consumer.records import DigestOrder, Enrolment, IncidentChanges, Place, Storm
@@ -94,7 +94,7 @@ class Storms:
                 changes.orders.append(order)
             else:
                 changes.storms[storm.place] = replace(storm, is_told=False)
-                told = Told(now, incident.revision, incident.occurrences)
+                told = gathered(incident, order.told, now)
                 changes.enrolled.append(Enrolment(storm.id, order.receiver, incident.id, told))
 
     def elapse(self, changes: IncidentChanges, *, now: datetime) -> None:

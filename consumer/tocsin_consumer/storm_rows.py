@@ -8,7 +8,7 @@ from typing import Any, Final
 from tocsin_consumer import incident_rows
 from tocsin_consumer.database import Connection, upsert
 from tocsin_consumer.digest import BACKLOG, Digest, Share, Top
-from tocsin_consumer.dispatch import Told
+from tocsin_consumer.dispatch import arrived, gathered
 from tocsin_consumer.incident import COUNT_LIMIT
 from tocsin_consumer.records import DigestOrder, Enrolment, Storm
 from tocsin_consumer.tables import milliseconds, optional_milliseconds, optional_time_of, time_of
@@ -42,9 +42,9 @@ SELECT COUNT(DISTINCT incident), COUNT(DISTINCT CASE WHEN ended IS NULL THEN inc
 {_PROBLEMS}
 """  # noqa: S608 - constants
 _WAITING: Final = """
-SELECT deliveries.id, incident, revision, occurrences FROM deliveries JOIN incidents ON incidents.id = incident
+SELECT id, incident FROM deliveries
 WHERE receiver = :receiver AND state = 'pending' AND incident IS NOT NULL
-ORDER BY deliveries.id DESC LIMIT -1 OFFSET :newest
+ORDER BY id DESC LIMIT -1 OFFSET :newest
 """
 _PENDING_BACKLOG: Final = """
 SELECT storm FROM deliveries JOIN storms ON storms.id = storm
@@ -112,17 +112,28 @@ def _merge_incidents(connection: Connection, receiver: str, now: datetime) -> in
     found = connection.execute(_PENDING_BACKLOG, {"receiver": receiver, "scope": BACKLOG}).fetchone()
     storm = Storm(receiver, BACKLOG, since=now, is_told=True, ended_at=now)
     id_ = found[0] if found else storm.id
-    told = [
-        Enrolment(id_, receiver, incident, Told(now, revision, occurrences))
-        for _, incident, revision, occurrences in waiting
+    incidents = incident_rows.find(connection, [incident for _, incident in waiting])
+    told = incident_rows.recall(connection, [one.id for one in incidents]).told
+    enrolled = [
+        Enrolment(id_, receiver, one.id, gathered(one, told.get(one.id, {}).get(receiver), now))
+        for one in incidents
     ]
-    keep(connection, [] if found else [storm], told)
+    keep(connection, [] if found else [storm], enrolled)
     insert_digests(connection, [DigestOrder(id_, receiver)], now)
     connection.execute(
         "UPDATE deliveries SET state = 'merged', settled_at = ? WHERE id IN (SELECT value FROM json_each(?))",
         (milliseconds(now), json.dumps([row[0] for row in waiting])),
     )
     return len(waiting)
+
+
+def note_arrived(connection: Connection, storm: str, receiver: str) -> None:
+    """A receiver has got the digest of a storm, or never will: what it tells of each incident was told."""
+    ids = [id_ for (id_,) in connection.execute("SELECT incident FROM enrolled WHERE storm = ?", (storm,))]
+    told = incident_rows.recall(connection, ids).told
+    waited = {id_: one[receiver] for id_, one in told.items() if receiver in one and one[receiver].gathered}
+    incidents = incident_rows.find(connection, waited)
+    incident_rows.keep_told(connection, ((one.id, receiver, arrived(one, waited[one.id])) for one in incidents))
 
 
 def delete_old(connection: Connection, before: datetime) -> None:

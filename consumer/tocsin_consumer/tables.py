@@ -8,8 +8,8 @@ from tocsin_consumer.errors import StoreError
 
 SCHEMA_VERSION: Final = 5
 #: Version 2 has more tables than version 1, version 3 a column more than version 2, version 4 silences, and
-#: incidents, to which deliveries and dead letters can belong, and version 5 names who knows of a problem; nothing
-#: else has changed.
+#: incidents, to which deliveries and dead letters can belong, and version 5 keeps what receivers were told of each
+#: problem; nothing else has changed.
 _KNOWN_VERSIONS: Final = ("1", "2", "3", "4", "5")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -61,14 +61,13 @@ _SCHEMA: Final = (
         occurrences BIGINT NOT NULL,
         revision BIGINT NOT NULL,
         news_at BIGINT NOT NULL,
-        begun BIGINT,
+        begun BIGINT NOT NULL,
         ended TEXT,
-        known_to TEXT NOT NULL,
         muted_by TEXT,
         PRIMARY KEY (incident, cluster, namespace, kind, owner, reason)
     ) WITHOUT ROWID
     """,
-    # dispatch.Told
+    # dispatch.Told; `said` is an array of keys of problems with whether each goes on, `gathered` one of keys.
     """
     CREATE TABLE IF NOT EXISTS told (
         incident INTEGER NOT NULL REFERENCES incidents (id),
@@ -76,6 +75,8 @@ _SCHEMA: Final = (
         at BIGINT NOT NULL,
         revision BIGINT NOT NULL,
         occurrences BIGINT NOT NULL,
+        said TEXT NOT NULL,
+        gathered TEXT NOT NULL,
         PRIMARY KEY (incident, receiver)
     ) WITHOUT ROWID
     """,
@@ -214,11 +215,17 @@ _AFTER: Final = {
     "2": _AFTER_4,
     "3": _AFTER_4,
     "4": (
-        "ALTER TABLE problems ADD COLUMN known_to TEXT NOT NULL DEFAULT '[]'",
+        "ALTER TABLE told ADD COLUMN said TEXT NOT NULL DEFAULT '[]'",
+        "ALTER TABLE told ADD COLUMN gathered TEXT NOT NULL DEFAULT '[]'",
         """
-        UPDATE problems SET known_to = (SELECT receivers FROM incidents WHERE id = incident)
-        WHERE is_known AND begun IS NOT NULL AND muted_by IS NOT NULL
+        UPDATE told SET said = (
+            SELECT json_group_array(json_array(
+                cluster, namespace, kind, owner, reason, ended IS NULL OR problems.revision > told.revision
+            ))
+            FROM problems WHERE problems.incident = told.incident AND begun <= told.revision
+        )
         """,
+        "UPDATE problems SET begun = revision WHERE begun IS NULL",
         "ALTER TABLE problems DROP COLUMN is_known",
     ),
 }

@@ -28,7 +28,7 @@ class Fate(StrEnum):
     GATHERED = "gathered"
     #: It is a dead letter: by itself, or its digest is.
     GIVEN_UP = "given up"
-    #: All of it was muted before it was delivered.
+    #: There was nothing left to tell before it was delivered.
     WITHDRAWN = "withdrawn"
     NOT_TOLD = "not told"
 
@@ -49,9 +49,9 @@ class Telling:
     #: How far the telling has come, as the engine goes on from there.
     told: Told | None = None
 
-    def tells_of(self, problem: Problem, receiver: str) -> bool:
-        """Tell whether the `receiver` got a message that tells of `problem`."""
-        if self.told is None or not self.told.tells_of(problem, receiver) or self.delivered_at is None:
+    def tells_of(self, problem: Problem) -> bool:
+        """Tell whether the receiver got a message that tells of `problem`."""
+        if self.told is None or not self.told.tells_of(problem) or self.delivered_at is None:
             return False
         return self.fate in (Fate.TOLD, Fate.DIGESTED) or self.delivered_at >= problem.news_at
 

@@ -145,8 +145,6 @@ class Log:
     receivers: defaultdict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
     #: What has to be told, and when that was committed.
     beginnings: dict[Beginning, datetime] = field(default_factory=dict)
-    #: To whom it was none, since they had known of it before it was muted.
-    known_to: dict[Beginning, tuple[str, ...]] = field(default_factory=dict)
     #: Beginnings of problems that were muted when they ended, without having been told.
     muted: set[Beginning] = field(default_factory=set)
 
@@ -169,7 +167,8 @@ class Log:
                 yield from ((entry.at, end) for told, end in entry.ends.items() if told == key)
             elif isinstance(entry, Digested) and entry.receiver == receiver and entry.at >= since:
                 found = (one.problems[key] for one in entry.incidents if key in one.problems)
-                yield from ((entry.at, problem.end) for problem in found if problem.muted_by is None)
+                shown = (problem for problem in found if problem.muted_by is None or problem.end)
+                yield from ((entry.at, problem.end) for problem in shown)
 
     def commit(self, changes: IncidentChanges, now: datetime) -> None:
         """Note what was kept of incidents."""
@@ -186,9 +185,7 @@ class Log:
 
     def _commit(self, incident: int, before: Problem | None, after: Problem, now: datetime) -> None:
         if after.goes_on and (before is None or before.revision != after.revision):
-            beginning = Beginning(incident, after.key, after.revision)
-            self.beginnings[beginning] = now
-            self.known_to[beginning] = after.known_to
+            self.beginnings[Beginning(incident, after.key, after.revision)] = now
         if not after.goes_on and after.muted_by is not None:
             self.muted |= {one for one in self.beginnings if (one.incident, one.key) == (incident, after.key)}
 

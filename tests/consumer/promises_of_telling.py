@@ -6,7 +6,7 @@ from datetime import datetime
 from tests.consumer.episodes import SLACK, Episode
 from tests.consumer.ledger import Digested, Heard, Telling, is_ours
 from tests.consumer.outcome import LOOK, Outcome
-from tocsin_consumer.dispatch import Cause, Timing, is_wanted
+from tocsin_consumer.dispatch import Cause, Timing, is_wanted, tellable
 from tocsin_consumer.incident import End, Incident, Problem, ProblemKey, State, key_of
 
 #: When something was told, and how it had ended.
@@ -43,8 +43,7 @@ def what_goes_on_is_told_again(outcome: Outcome) -> Iterator[str]:
 def what_the_consumer_took_for_news_is_told_or_muted_to_its_end(outcome: Outcome) -> Iterator[str]:
     told = outcome.log.told()
     for beginning in outcome.log.beginnings.keys() - outcome.log.muted:
-        receivers = outcome.log.incidents[beginning.incident].receivers
-        for receiver in set(receivers).difference(outcome.log.known_to[beginning]):
+        for receiver in outcome.log.incidents[beginning.incident].receivers:
             if not any(
                 one.told.revision >= beginning.revision
                 and (not isinstance(one, Telling) or beginning.key in one.ends)
@@ -65,8 +64,7 @@ def the_last_that_is_told_of_a_problem_is_how_it_ended_where_that_is_wanted(outc
 
 
 def _wanted(incident: Incident, last: Telling, timing: Timing) -> Iterator[Problem]:
-    unmuted = (problem for problem in incident.problems.values() if problem.muted_by is None)
-    return (problem for problem in unmuted if is_wanted(problem, last.receiver, last.told, timing))
+    return (problem for problem in tellable(incident, last.told) if is_wanted(problem, last.told, timing))
 
 
 def nobody_is_told_what_never_came_or_does_not_concern_him(outcome: Outcome) -> Iterator[str]:

@@ -46,9 +46,9 @@ def recovered(before: Incident, *, at: datetime = NOW + MINUTE, **fields: Any) -
     return before
 
 
-def silenced(before: Incident, known_to: tuple[str, ...], *, at: datetime = NOW) -> Incident:
-    """Return the incident with all of it muted, of which these knew."""
-    return muted(before, lambda _: "silence", lambda _: known_to, now=at)
+def silenced(before: Incident) -> Incident:
+    """Return the incident with all of it muted."""
+    return muted(before, lambda _: "silence", now=NOW)
 
 
 def over(before: Incident, *, at: datetime = NOW + MINUTE) -> Incident:
@@ -144,7 +144,7 @@ def test_more_of_what_goes_on_is_no_news_and_what_begins_again_is() -> None:
     assert (only(more).news_at, only(more).heard_at, only(more).event.count) == (NOW, NOW + MINUTE, 4)
     again = heard(over(more), event(uid="b"), 1, wait=WAIT, now=NOW + 9 * MINUTE)
     assert (again.revision, again.occurrences, only(again).occurrences) == (3, 5, 5)
-    assert (only(again).news_at, only(again).begun) == (NOW + 9 * MINUTE, 3)
+    assert (only(again).news_at, only(again).revision) == (NOW + 9 * MINUTE, 3)
 
 
 @pytest.mark.parametrize(("seconds", "is_one"), [(20, True), (21, False)])
@@ -177,33 +177,33 @@ def test_an_incident_is_recovered_if_any_of_it_is_and_open_while_any_of_it_goes_
     assert (incident().state, both.state, back.state, over(back).state) == (*[State.OPEN] * 3, State.RECOVERED)
 
 
-@pytest.mark.parametrize("known_to", [(), ("ops",), ("ops", "boss")])
-def test_what_ends_while_it_is_muted_may_be_told_if_somebody_knows_of_it(known_to: tuple[str, ...]) -> None:
-    gone = only(over(silenced(incident(event()), known_to)))
-    assert ((gone.muted_by is None), gone.begun) == ((True, 2) if known_to else (False, None))
+def test_what_is_no_longer_muted_is_news_from_then_on() -> None:
+    held = silenced(incident(event()))
+    assert (only(held).muted_by, only(held).news_at) == ("silence", NOW)
+    free = muted(held, lambda _: None, now=NOW + 9 * MINUTE)
+    assert (free.revision, only(free).revision, only(free).muted_by) == (1, 1, None)
+    assert only(free).news_at == NOW + 9 * MINUTE
 
 
-def test_what_is_no_longer_muted_is_news_unless_all_know_of_it() -> None:
-    later = NOW + 9 * MINUTE
-    for known_to, revision in (((), 2), (("boss",), 2), (("ops",), 1), (("boss", "ops"), 1)):
-        before = replace(silenced(incident(event()), known_to), receivers=("ops",))
-        free = muted(before, lambda _: None, lambda _: ["ops"], now=later)
-        assert (free.revision, only(free).revision, only(free).begun) == (revision, revision, revision)
-        assert only(free).news_at == (later if revision == 2 else NOW)
-
-
-def test_what_is_muted_otherwise_than_before_is_not_asked_for_anew_who_knows_of_it() -> None:
-    before = silenced(incident(event()), ())
-    after = muted(before, lambda _: "inhibition", lambda _: ["ops"], now=NOW + MINUTE)
-    assert (only(after).muted_by, only(after).begun, only(after).known_to) == ("inhibition", None, ())
-    assert (after.revision, only(after).revision) == (1, 1)
+def test_what_is_muted_otherwise_than_before_is_no_news() -> None:
+    after = muted(silenced(incident(event())), lambda _: "inhibition", now=NOW + MINUTE)
+    assert (only(after).muted_by, only(after).news_at, after.revision) == ("inhibition", NOW, 1)
 
 
 def test_what_has_ended_is_neither_muted_nor_unmuted_any_more() -> None:
     gone = over(incident(event()))
-    assert silenced(gone, ("ops",)) == gone
-    held = over(silenced(incident(event()), ()))
-    assert muted(held, lambda _: None, lambda _: (), now=NOW + 9 * MINUTE) == held
+    assert silenced(gone) == gone
+    held = over(silenced(incident(event())))
+    assert only(held).muted_by == "silence"
+    assert muted(held, lambda _: None, now=NOW + 9 * MINUTE) == held
+
+
+def test_what_is_muted_is_no_reason_to_call_an_incident_recovered() -> None:
+    def is_node(one: Problem) -> str | None:
+        return "silence" if one.key.kind == "Node" else None
+
+    both = muted(incident(event(), event(**AWAY)), is_node, now=NOW)
+    assert over(recovered(both, **(AWAY | {"reason": "NodeReady"}))).state is State.QUIET
 
 
 def test_nothing_was_later_than_now() -> None:

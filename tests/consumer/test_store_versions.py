@@ -34,8 +34,12 @@ def test_a_database_of_a_newer_version_is_refused(tmp_path: Path) -> None:
 #: What makes a database of today one of version 4.
 TO_VERSION_4 = """
 ALTER TABLE problems ADD COLUMN is_known INTEGER NOT NULL DEFAULT 0;
-UPDATE problems SET is_known = known_to != '[]', begun = CASE known_to WHEN '[]' THEN begun ELSE revision END;
-ALTER TABLE problems DROP COLUMN known_to;
+ALTER TABLE problems RENAME COLUMN begun TO was_begun;
+ALTER TABLE problems ADD COLUMN begun BIGINT;
+UPDATE problems SET begun = revision WHERE muted_by IS NULL OR incident IN (SELECT incident FROM told);
+ALTER TABLE problems DROP COLUMN was_begun;
+ALTER TABLE told DROP COLUMN said;
+ALTER TABLE told DROP COLUMN gathered;
 UPDATE meta SET value = '4';
 """
 #: What makes it one of version 3.

@@ -60,7 +60,7 @@ def give_up(desk: Desk) -> None:
 def test_what_was_delivered_is_told(desk: Desk) -> None:
     desk.say()
     desk.pass_(MINUTE)
-    assert (fate(desk).fate, fate(desk).tells_of(problem(desk), "ops")) == (Fate.TOLD, True)
+    assert (fate(desk).fate, fate(desk).tells_of(problem(desk))) == (Fate.TOLD, True)
 
 
 def test_a_dead_letter_is_given_up_and_not_told(desk: Desk) -> None:
@@ -70,7 +70,7 @@ def test_a_dead_letter_is_given_up_and_not_told(desk: Desk) -> None:
     give_up(desk)
     found = fate(desk)
     assert (found.fate, found.reason, found.delivered_at) == (Fate.GIVEN_UP, "HTTP 502", None)
-    assert not found.tells_of(problem(desk), "ops")
+    assert not found.tells_of(problem(desk))
     assert "ops not told: given up 2026-11-24 08:01 UTC: HTTP 502" in incident_line(account(desk), ZONE)
 
 
@@ -83,7 +83,7 @@ def test_what_was_told_before_its_news_was_given_up_stays_told(desk: Desk) -> No
     give_up(desk)
     found = fate(desk)
     known, news = account(desk).incident.problems.values()
-    assert (found.fate, found.tells_of(known, "ops"), found.tells_of(news, "ops")) == (Fate.GIVEN_UP, True, False)
+    assert (found.fate, found.tells_of(known), found.tells_of(news)) == (Fate.GIVEN_UP, True, False)
     assert "given up 2026-11-24 08:11 UTC: HTTP 502; told before, 2026-11-24 08:00 UTC" in incident_line(
         account(desk), ZONE
     )
@@ -117,14 +117,14 @@ def test_what_is_gathered_for_a_digest_is_told_once_that_is_delivered(stormy: De
     stormy.pass_(timedelta(seconds=12))
     assert [fate(stormy, id_).fate for id_ in (1, 2)] == [Fate.TOLD, Fate.GATHERED]
     assert "ops not told yet: waits in a digest" in incident_line(account(stormy, 2), ZONE)
-    assert not fate(stormy, 2).tells_of(problem(stormy, 2), "ops")
+    assert not fate(stormy, 2).tells_of(problem(stormy, 2))
     stormy.down.add("ops")
     stormy.pass_(MINUTE)
     assert fate(stormy, 2).fate == Fate.GATHERED
     stormy.down.clear()
     stormy.pass_(MINUTE)
     assert fate(stormy, 2).fate == Fate.DIGESTED
-    assert fate(stormy, 2).tells_of(problem(stormy, 2), "ops")
+    assert fate(stormy, 2).tells_of(problem(stormy, 2))
     assert "ops told in a digest 2026-11-24 08:01 UTC" in incident_line(account(stormy, 2), ZONE)
 
 
@@ -145,7 +145,7 @@ def test_what_stands_in_another_digest_may_have_stood_in_one_before(stormy: Desk
     stormy.down.add("ops")
     stormy.pass_(6 * MINUTE)
     found = fate(stormy, 2)
-    assert (found.fate, found.tells_of(problem(stormy, 2), "ops")) == (Fate.GATHERED, False)
+    assert (found.fate, found.tells_of(problem(stormy, 2))) == (Fate.GATHERED, False)
     assert found.may_tell_of(problem(stormy, 2))
     line = incident_line(account(stormy, 2), ZONE)
     assert "ops waits in a digest; the digest of 2026-11-24 08:00 UTC may have told of it before" in line
@@ -257,8 +257,8 @@ def test_what_is_said_to_be_told_arrived_and_what_arrived_is_not_said_to_be_unto
         found = telling(one, "ops")
         for key, held in one.incident.problems.items():
             has_arrived = (one.incident.id, key) in desk.arrived
-            assert has_arrived or not found.tells_of(held, "ops")
-            assert not has_arrived or found.tells_of(held, "ops") or found.may_tell_of(held)
+            assert has_arrived or not found.tells_of(held)
+            assert not has_arrived or found.tells_of(held) or found.may_tell_of(held)
         assert found.fate != Fate.NOT_TOLD or not any(
             (one.incident.id, key) in desk.arrived for key in one.incident.problems
         )
