@@ -50,7 +50,7 @@ def list_(config: Path, *, closed: bool, since: str | None, cluster: str | None,
     for account in found:
         click.echo(json.dumps(incident_object(account)) if as_json else incident_line(account, settings.time_zone))
     if not found:
-        complain(_none(cluster, clusters, closed=closed))
+        complain(_none(cluster, clusters, since=since, closed=closed))
 
 
 @incidents.command()
@@ -72,12 +72,13 @@ def show(config: Path, id_: int, *, as_json: bool) -> None:
         click.echo(line)
 
 
-def _none(cluster: str | None, clusters: Sequence[str], *, closed: bool) -> str:
+def _none(cluster: str | None, clusters: Sequence[str], *, since: str | None, closed: bool) -> str:
     """Say why nothing is listed; `clusters` are those that any incident is of."""
     if cluster is not None and cluster not in clusters:
         known = f"those that are kept are of {some(clusters)}" if clusters else "none is kept"
         return f"no incident is of a cluster {cluster}; {known}"
-    return "there are none" if closed or not clusters else "there are none; --closed shows those that are closed"
+    there_are = "there are none" if since is None else f"nothing was heard of any for {since}"
+    return there_are if closed or not clusters else f"{there_are}; --closed shows those that are closed"
 
 
 def _route_name(settings: "ConsumerSettings", key: str) -> str | None:

@@ -85,11 +85,11 @@ def add(
     settings, now = load(config), utc_now()
     match = _match(matches, everything=everything)
     author, comment = _said(author, "--author", "whom to ask about it"), _said(comment, "--comment", "why")
-    starts_at = max(now, _time(start, "--start", settings.time_zone)) if start else now
+    starts_at = _time(start, "--start", settings.time_zone) if start else now
     ends_at = _end(until, length, starts_at, now=now, time_zone=settings.time_zone)
     with open_store(settings) as store:
         held, known = _count(store, match, now)
-        added = store.add_silence(Wish(match, starts_at, ends_at, author, comment), now)
+        added = store.add_silence(Wish(match, max(now, starts_at), ends_at, author, comment), now)
     complain(silence_text.stored_line(added, now, settings.time_zone))
     complain(f"of {known} events of the last day, it would have held {held}")
     click.echo(added.id)
@@ -197,15 +197,14 @@ def _end(
         raise click.UsageError("say when it ends: with --for or with --until")
     if until is not None and length is not None:
         raise click.UsageError("--for and --until both say when it ends; leave one out")
-    if until is None:
-        return starts_at + duration_of(str(length), "--for")
-    ends_at = _time(until, "--until", time_zone)
+    option = "--for" if until is None else "--until"
+    ends_at = _time(until, option, time_zone) if until else starts_at + duration_of(str(length), option)
     if ends_at <= now:
         told = time_text(ends_at, time_zone), time_text(now, time_zone)
-        raise click.BadParameter("{} is past: it is {}".format(*told), param_hint="--until")
+        raise click.BadParameter("{} is past: it is {}".format(*told), param_hint=option)
     if ends_at <= starts_at:
         told = time_text(ends_at, time_zone), time_text(starts_at, time_zone)
-        raise click.BadParameter("{} is not after its start, {}".format(*told), param_hint="--until")
+        raise click.BadParameter("{} is not after its start, {}".format(*told), param_hint=option)
     return ends_at
 
 

@@ -148,6 +148,8 @@ def test_a_cluster_that_no_incident_is_of_is_told_with_those_that_there_are(conf
     assert call(config, *nowhere).stderr.endswith("are of edge-1, edge-2, edge-3 and 3 more\n")
     closed = call(config, "list", "--cluster", "edge-1")
     assert closed.stderr == "there are none; --closed shows those that are closed\n"
+    silent = call(config, "list", "--closed", "--since", "1m", "--cluster", "edge-1")
+    assert silent.stderr == "nothing was heard of any for 1m\n"
     assert call(config, "list", "--cluster", "Edge/1").exit_code == 2
 
 

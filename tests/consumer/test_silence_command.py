@@ -102,11 +102,10 @@ def test_times_are_in_the_time_zone_of_the_configuration(config: Path) -> None:
     assert silence.ends_at == datetime(2100, 1, 1, 8, 0, tzinfo=UTC)
 
 
-def test_a_start_that_is_past_is_now(config: Path) -> None:
-    add(config, "--match", "kind=Pod", "--start", "2020-01-01T00:00", "--for", "1h")
+def test_what_began_in_the_past_holds_from_now_to_the_end_that_was_meant(config: Path) -> None:
+    add(config, "--match", "kind=Pod", "--start", "2020-01-01T00:00", "--until", "2100-01-01T00:00")
     [silence] = stored(config)
     assert silence.starts_at == silence.created_at
-    assert silence.ends_at == silence.created_at + HOUR
 
 
 @pytest.mark.parametrize(
@@ -173,6 +172,8 @@ def test_a_mistake_is_explained_and_nothing_is_kept(config: Path, arguments: lis
 def test_an_end_that_is_past_is_told_with_the_time_it_is(config: Path) -> None:
     said = refusal(config, "--match", "kind=Pod", "--until", "2020-01-01T00:00")
     assert said.startswith("--until: 2020-01-01 00:00 UTC+8 is past: it is 20")
+    said = refusal(config, "--match", "kind=Pod", "--start", "2020-01-01T00:00", "--for", "1h")
+    assert said.startswith("--for: 2020-01-01 01:00 UTC+8 is past: it is 20")
 
 
 def test_a_silence_for_everything_is_possible_where_it_is_meant(config: Path) -> None:
