@@ -1,15 +1,15 @@
 """The tables of storms: their state, the incidents in them, and what there is to say about them."""
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from tocsin_consumer import incident_rows
 from tocsin_consumer.database import Connection, upsert
 from tocsin_consumer.digest import BACKLOG, Digest, Share, Top
-from tocsin_consumer.dispatch import arrived, gathered
-from tocsin_consumer.incident import COUNT_LIMIT
+from tocsin_consumer.dispatch import Told, arrived, gathered
+from tocsin_consumer.incident import COUNT_LIMIT, Incident
 from tocsin_consumer.records import DigestOrder, Enrolment, Storm
 from tocsin_consumer.tables import milliseconds, optional_milliseconds, optional_time_of, time_of
 
@@ -18,6 +18,8 @@ TOP_LIMIT: Final = 5
 #: A receiver for which more notifications of incidents wait than this is behind; all but the newest are merged.
 BACKLOG_LIMIT: Final = 30
 NEWEST: Final = 10
+#: Incidents that are read at once.
+_PORTION: Final = 100
 
 _STORM: Final = ("receiver", "scope", "since", "due_at", "is_told", "ended_at")
 _INSERT_DIGEST: Final = """
@@ -45,6 +47,10 @@ _WAITING: Final = """
 SELECT id, incident FROM deliveries
 WHERE receiver = :receiver AND state = 'pending' AND incident IS NOT NULL
 ORDER BY id DESC LIMIT -1 OFFSET :newest
+"""
+_WAITED_FOR: Final = """
+SELECT incident FROM enrolled JOIN told USING (incident)
+WHERE storm = ? AND receiver = ? AND gathered <> '[]'
 """
 _PENDING_BACKLOG: Final = """
 SELECT storm FROM deliveries JOIN storms ON storms.id = storm
@@ -112,11 +118,9 @@ def _merge_incidents(connection: Connection, receiver: str, now: datetime) -> in
     found = connection.execute(_PENDING_BACKLOG, {"receiver": receiver, "scope": BACKLOG}).fetchone()
     storm = Storm(receiver, BACKLOG, since=now, is_told=True, ended_at=now)
     id_ = found[0] if found else storm.id
-    incidents = incident_rows.find(connection, [incident for _, incident in waiting])
-    told = incident_rows.recall(connection, [one.id for one in incidents]).told
     enrolled = [
-        Enrolment(id_, receiver, one.id, gathered(one, told.get(one.id, {}).get(receiver), now))
-        for one in incidents
+        Enrolment(id_, receiver, one.id, gathered(one, told, now))
+        for one, told in _with_told(connection, [incident for _, incident in waiting], receiver)
     ]
     keep(connection, [] if found else [storm], enrolled)
     insert_digests(connection, [DigestOrder(id_, receiver)], now)
@@ -129,11 +133,11 @@ def _merge_incidents(connection: Connection, receiver: str, now: datetime) -> in
 
 def note_arrived(connection: Connection, storm: str, receiver: str) -> None:
     """A receiver has got the digest of a storm, or never will: what it tells of each incident was told."""
-    ids = [id_ for (id_,) in connection.execute("SELECT incident FROM enrolled WHERE storm = ?", (storm,))]
-    told = incident_rows.recall(connection, ids).told
-    waited = {id_: one[receiver] for id_, one in told.items() if receiver in one and one[receiver].gathered}
-    incidents = incident_rows.find(connection, waited)
-    incident_rows.keep_told(connection, ((one.id, receiver, arrived(one, waited[one.id])) for one in incidents))
+    ids = [id_ for (id_,) in connection.execute(_WAITED_FOR, (storm, receiver))]
+    incident_rows.keep_told(
+        connection,
+        ((one.id, receiver, arrived(one, told)) for one, told in _with_told(connection, ids, receiver) if told),
+    )
 
 
 def delete_old(connection: Connection, before: datetime) -> None:
@@ -151,6 +155,16 @@ def delete_old(connection: Connection, before: datetime) -> None:
     ]
     for table, column in (("deliveries", "storm"), ("enrolled", "storm"), ("storms", "id")):
         connection.executemany(f"DELETE FROM {table} WHERE {column} = ?", old)  # noqa: S608 - as above
+
+
+def _with_told(
+    connection: Connection, ids: Sequence[int], receiver: str
+) -> Iterator[tuple[Incident, Told | None]]:
+    """Yield incidents with what a receiver was told of them: a portion at a time, as there can be thousands."""
+    for start in range(0, len(ids), _PORTION):
+        portion = ids[start : start + _PORTION]
+        told = incident_rows.recall(connection, portion).told
+        yield from ((one, told.get(one.id, {}).get(receiver)) for one in incident_rows.find(connection, portion))
 
 
 def _top(connection: Connection, storm: str, name: str) -> Top:
