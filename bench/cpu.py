@@ -19,6 +19,8 @@ EVENT_MS, START_SECONDS, WAKE_UPS, IDLE_MS = 0.15, 1.0, 30.0, 60.0
 COUNTS: Final = (100, 1_000, 10_000)
 #: From so many on it does not decide that one start takes more than another.
 _ENOUGH: Final = 10_000
+#: The least of so many counts: what else runs on the machine only ever adds to it.
+_TRIES: Final = 3
 _BURST: Final = 200
 _REST_SECONDS: Final = 6.0
 
@@ -29,7 +31,8 @@ def rows() -> Iterator[Row]:
     start, *idle = _at_rest()
     for count in COUNTS:
         bound = EVENT_MS if count >= _ENOUGH else None
-        yield Row(f"each of {count} Warnings listed", (_listed(count) - start) * 1000 / count, "ms", bound)
+        took = min(_listed(count) for _ in range(_TRIES))
+        yield Row(f"each of {count} Warnings listed", (took - start) * 1000 / count, "ms", bound)
     for count in COUNTS[:2]:
         yield Row(f"each of {count} Warnings that come one after the other", _live(count), "ms")
     yield Row("wake-ups at rest", idle[0], "a minute", WAKE_UPS)

@@ -17,6 +17,7 @@ from bench.edge import CLUSTER, Edge, warnings
 from bench.row import Row, named, report
 from tests.schemas.session_harness import Recorder, running
 from tests.waiting import until
+from tocsin_producer.watch import PAGE_SIZE
 
 COUNTS: Final = (100, 1_000, 10_000)
 _PATIENCE_SECONDS: Final = 300.0
@@ -70,10 +71,12 @@ def _drain(edge: Edge, count: int) -> Iterator[Row]:
 
 
 def _listed(edge: Edge, wanted: list[str]) -> list[str]:
-    """Return what waited in the order in which the API server listed it."""
+    """Return what waited in the order in which it was taken: page by page, each in the order of its versions."""
     known = set(wanted)
-    uids = [event["metadata"]["uid"] for _, event in edge.api_server.events.snapshot().entries]
-    return [uid for uid in uids if uid in known]
+    listed = [event["metadata"] for _, event in edge.api_server.events.snapshot().entries]
+    waited = [metadata for metadata in listed if metadata["uid"] in known]
+    pages = [waited[start : start + PAGE_SIZE] for start in range(0, len(waited), PAGE_SIZE)]
+    return [one["uid"] for page in pages for one in sorted(page, key=lambda one: int(one["resourceVersion"]))]
 
 
 def _fresh(edge: Edge, reader: Reader, events: Iterator[dict[str, Any]], count: int) -> Iterator[float]:
