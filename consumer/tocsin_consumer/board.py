@@ -73,9 +73,9 @@ class Board:
         for one in rerouted(live, route, now):
             self._keep(one, one.problems.values(), now)
 
-    def muted(self) -> int:
+    def count_muted(self) -> int:
         """Return how many problems that go on are muted."""
-        return sum(_muted(one) for one in list(self._live.values()))
+        return sum(_count_muted(one) for one in list(self._live.values()))
 
     def take(
         self,
@@ -148,7 +148,7 @@ class Board:
     def look_again(self) -> None:
         """Let everything that is muted be looked at now: silences have changed."""
         for one in self._live.values():
-            if _muted(one):
+            if _count_muted(one):
                 self._timers.set(str(one.id), self._monotonic())
 
     def look_at_all(self, now: datetime) -> None:
@@ -204,7 +204,7 @@ class Board:
     def _put(self, changes: IncidentChanges, before: Incident, after: Incident, *, now: datetime) -> None:
         """Note it; news are to be looked at once what belongs to them has had the time to come.
 
-        Where all is muted that is at once, as what waits for a receiver is not to be told any more.
+        If everything is muted it is looked at right away: what waits for a receiver is to be withdrawn.
         """
         if after.revision != before.revision or after.due_at is None:
             timing = self._timing(after)
@@ -250,7 +250,7 @@ class Board:
 
     def _unmuted_at(self, one: Incident, timing: Timing, now: datetime) -> datetime | None:
         """Return when to see whether what is muted still is."""
-        if not _muted(one):
+        if not _count_muted(one):
             return None
         return _earliest(now + min(timing.group_interval, _MUTE_CHECK), self._mutes.next_change_at(now))
 
@@ -317,6 +317,6 @@ def _earliest(*times: datetime | None) -> datetime | None:
     return min((at for at in times if at is not None), default=None)
 
 
-def _muted(one: Incident) -> int:
+def _count_muted(one: Incident) -> int:
     """Return how many of its problems go on and are muted."""
     return sum(problem.goes_on and problem.muted_by is not None for problem in one.problems.values())

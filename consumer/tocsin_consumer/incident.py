@@ -133,8 +133,8 @@ def key_of(event: EventPayload) -> ProblemKey:
 def heard(before: Incident, event: EventPayload, occurred: int, *, wait: timedelta, now: datetime) -> Incident:
     """Return the incident after `event` with `occurred` occurrences that were not heard of before.
 
-    A problem that is new, or had ended, is news; one that goes on is not. One that begins again is that of who
-    has it now, since now, and goes on counting. For `wait`, see `_news_at`.
+    A problem that is new, or had ended, is news; one that goes on is not. One that begins again starts with the
+    object and the time of this event, and goes on counting. For `wait`, see `_news_at`.
     """
     key = key_of(event)
     known = before.problems.get(key)
@@ -148,18 +148,8 @@ def heard(before: Incident, event: EventPayload, occurred: int, *, wait: timedel
         after = replace(_with_object(known, event.name), packed=_pack(event), heard_at=now)
     else:
         revision += 1
-        after = Problem(
-            key,
-            _pack(event),
-            heard_at=now,
-            began_at=_began_at(event, occurred),
-            objects={event.name: True},
-            has_more=False,
-            occurrences=0,
-            revision=revision,
-            news_at=_news_at(known, wait, now) if known else now,
-            begun=revision,
-        )
+        news_at = _news_at(known, wait, now) if known else now
+        after = _begun(event, occurred, revision=revision, news_at=news_at, now=now)
     after = replace(after, occurrences=_sum(known.occurrences if known else 0, occurred))
     return replace(before, revision=revision, occurrences=total, problems={**before.problems, key: after})
 
@@ -234,6 +224,22 @@ def muted(
         if reason != problem.muted_by:
             problems[key] = replace(problem, muted_by=reason, news_at=problem.news_at if reason else now)
     return replace(before, problems=problems)
+
+
+def _begun(event: EventPayload, occurred: int, *, revision: int, news_at: datetime, now: datetime) -> Problem:
+    """Return the problem that `event` is about, as it begins, or begins again."""
+    return Problem(
+        key_of(event),
+        _pack(event),
+        heard_at=now,
+        began_at=_began_at(event, occurred),
+        objects={event.name: True},
+        has_more=False,
+        occurrences=occurred,
+        revision=revision,
+        news_at=news_at,
+        begun=revision,
+    )
 
 
 def _with_room(before: Incident) -> Incident:

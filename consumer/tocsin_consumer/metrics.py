@@ -132,7 +132,7 @@ class _Collector(Collector):
         pipeline = self._sources.pipeline
         counters = pipeline.counters
         yield _gauge("incidents", "Incidents that are not closed.", pipeline.board.states().items(), label="state")
-        yield _gauge("problems_muted", "Problems that are inhibited or silenced.", pipeline.board.muted())
+        yield _gauge("problems_muted", "Problems that are inhibited or silenced.", pipeline.board.count_muted())
         yield _gauge("storms", "Storms that go on, of all receivers.", len(pipeline.storms))
         yield _counter("notifications", "Notifications of incidents that were called for.", counters.notifications)
         yield _counter("notifications_digested", "Of incidents, told in the digest of a storm.", counters.digested)

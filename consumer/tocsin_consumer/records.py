@@ -95,7 +95,7 @@ class Enrolment:
 
 @dataclass(frozen=True, slots=True)
 class DigestOrder:
-    """Tell a receiver about a storm, unless that is under way."""
+    """Tell a receiver about a storm, though that may be under way: there is something new."""
 
     storm: str
     receiver: str

@@ -81,7 +81,7 @@ class Report:
 
 
 def report(incident: Incident, told: Told | None, cause: Cause) -> Report:
-    """Return what to tell of `incident`, which has a problem that may be told, to who was `told` something before.
+    """Return what to tell of `incident`, which has a problem to be told, to a receiver that was `told` before.
 
     It was decided to tell it because of `cause`; what has happened since may be a better reason. Where everything
     has been muted just now, it is told all the same.

@@ -63,9 +63,9 @@ def test_what_has_ended_while_it_was_muted_is_muted_no_longer() -> None:
     desk.say()
     desk.say(**NODE_AWAY)
     desk.pass_(5 * MINUTE)
-    assert desk.pipeline.board.muted() == 1
+    assert desk.pipeline.board.count_muted() == 1
     desk.pass_(6 * MINUTE)
-    assert desk.pipeline.board.muted() == 0
+    assert desk.pipeline.board.count_muted() == 0
 
 
 @pytest.mark.parametrize(("interval", "looked"), [("30s", 30 * SECOND), ("5m", MINUTE)])

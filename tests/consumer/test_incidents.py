@@ -330,7 +330,7 @@ def test_what_a_node_that_is_not_ready_explains_is_not_told_and_told_if_it_outli
     desk.say(**NODE_AWAY)
     [report] = desk.pass_(10 * MINUTE)
     assert report.event.reason == "NodeNotReady"
-    assert desk.pipeline.board.muted() == 1
+    assert desk.pipeline.board.count_muted() == 1
     desk.say(**(NODE_AWAY | {"reason": "NodeReady"}))
     recovered, outlived = desk.pass_(10 * MINUTE)
     assert (recovered.cause, outlived.event.name) == (Cause.RECOVERED, "api-0")
