@@ -282,7 +282,7 @@ class Board:
             self._timers.set(str(one.id), self._monotonic() + wait.total_seconds())
 
     def _forget(self, one: Incident, key: ProblemKey) -> None:
-        """Keep a problem in mind no longer that an incident does not tell apart any more."""
+        """Forget a problem that its incident no longer tells apart."""
         self._mutes.end((one.id, key))
         if not any((other.cluster, other.reason) == (key.cluster, key.reason) for other in one.problems):
             self._end((key.cluster, key.reason), one.id)

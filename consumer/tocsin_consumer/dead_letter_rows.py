@@ -62,9 +62,9 @@ WHERE id IN (SELECT value FROM json_each(:ids)) AND NOT EXISTS (
         AND event IS dead.event AND incident IS dead.incident AND storm IS dead.storm
 )
 """
-# So that it is told later if it is muted now.
+# A dead letter counts as told, and does no longer.
 _UNTELL: Final = """
-DELETE FROM told WHERE EXISTS (
+UPDATE told SET gathered = '[]' WHERE EXISTS (
     SELECT 1 FROM dead_letters AS dead WHERE dead.id IN (SELECT value FROM json_each(?))
         AND dead.incident = told.incident AND dead.receiver = told.receiver
 )
@@ -123,7 +123,7 @@ def revive(connection: Connection, ids: Collection[int], now: datetime) -> int:
     """Let deliveries be tried again as if they were new, and return how many.
 
     Of an event, a state older than one that the receiver has got would let it see counts fall, so it stays dead.
-    So does what was told of an incident since, and what its route no longer tells the receiver.
+    So does an incident of which the receiver got a card since, or is told no longer.
     """
     named = {"ids": json.dumps(list(ids)), "now": milliseconds(now)}
     revived = json.dumps([id_ for (id_,) in connection.execute(_REVIVABLE, named)])

@@ -1,14 +1,14 @@
 """The table of deliveries: what is due to whom, and what became of it."""
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from tocsin_consumer import dead_letter_rows, incident_rows, storm_rows
 from tocsin_consumer.database import Connection
 from tocsin_consumer.digest import Digest
-from tocsin_consumer.dispatch import Cause, Told
+from tocsin_consumer.dispatch import Cause, given_up
 from tocsin_consumer.records import Backlog, Content, Delivery, Entry, Order, Outcome, StoredEvent
 from tocsin_consumer.report import Report, report
 from tocsin_consumer.tables import milliseconds, time_of
@@ -144,11 +144,8 @@ def settle(connection: Connection, outcomes: Sequence[Outcome]) -> None:
     dead = _still_pending(connection, [outcome for outcome in failed if outcome.state == "dead"])
     connection.executemany(_SET_FAILED, [_failed_row(outcome) for outcome in failed])
     dead_letter_rows.insert_deliveries(connection, dead)
-    settled = [*delivered, *dead]
-    incident_rows.keep_told(connection, _told(settled))
-    for outcome in settled:
-        if isinstance(outcome.delivery.content, Digest):
-            storm_rows.note_arrived(connection, outcome.delivery.content.storm, outcome.delivery.receiver)
+    for outcome in (*delivered, *dead):
+        _note_told(connection, outcome)
 
 
 def bury_all_but(connection: Connection, receivers: Collection[str], reason: str, *, now: datetime) -> int:
@@ -181,12 +178,17 @@ def _failed_row(outcome: Outcome) -> tuple[Any, ...]:
     )
 
 
-def _told(settled: Iterable[Outcome]) -> Iterator[tuple[int, str, Told]]:
-    """Yield what receivers were told of incidents; a dead letter counts as told: it is from there, or never."""
-    for outcome in settled:
-        content = outcome.delivery.content
-        if isinstance(content, Report):
-            yield content.incident, outcome.delivery.receiver, content.as_told(outcome.at)
+def _note_told(connection: Connection, outcome: Outcome) -> None:
+    """Note what a receiver was told; a dead letter counts as told: it is from there, or never."""
+    content, receiver = outcome.delivery.content, outcome.delivery.receiver
+    if isinstance(content, Digest):
+        storm_rows.note_arrived(connection, content, receiver)
+    elif isinstance(content, Report):
+        told = content.as_told(outcome.at)
+        if outcome.state == "dead":
+            before = incident_rows.recall(connection, [content.incident]).told.get(content.incident, {})
+            told = given_up(told, before.get(receiver))
+        incident_rows.keep_told(connection, [(content.incident, receiver, told)])
 
 
 def _of_event(row: tuple[Any, ...]) -> Delivery:

@@ -48,19 +48,20 @@ class Told:
     occurrences: int
     #: Of each problem that it was told of: whether that goes on, by the last that was said of it.
     said: Mapping[ProblemKey, bool] = field(default_factory=lambda: MappingProxyType({}))
-    #: Those that a digest tells of which has not arrived yet.
+    #: Those of which something tells that has not arrived: a digest that waits, or a dead letter.
     gathered: frozenset[ProblemKey] = frozenset()
 
     def tells_of(self, problem: Problem) -> bool:
-        """Tell whether it was told of `problem`, or will have been by the digest."""
-        return problem.key in self.said or problem.key in self.gathered
+        """Tell whether it was told of `problem` as it began for the last time, or counts as told."""
+        is_known = problem.key in self.said or problem.key in self.gathered
+        return is_known and problem.begun <= self.revision and (self.leaves_open(problem) or not problem.goes_on)
 
     def leaves_open(self, problem: Problem) -> bool:
-        """Tell whether `problem` goes on, for all that the receiver was told."""
+        """Tell whether the receiver takes `problem` to go on, by the last that it was told, or counts as told."""
         return self.said.get(problem.key, False) or problem.key in self.gathered
 
     def is_news(self, problem: Problem) -> bool:
-        """Tell whether something is new about `problem` since: it began, ended or can be told at last."""
+        """Tell whether `problem` has begun or ended since, or is otherwise than the receiver was told."""
         return problem.revision > self.revision or problem.goes_on != self.leaves_open(problem)
 
 
@@ -116,7 +117,7 @@ def next_step(incident: Incident, told: Told | None, timing: Timing, *, now: dat
 
 
 def is_still_wanted(incident: Incident, told: Told | None, timing: Timing, *, now: datetime) -> bool:
-    """Tell whether what was ordered for a receiver that was `told` something before is to be told even now."""
+    """Tell whether there still is a reason to tell a receiver what was ordered for it."""
     return bool(_news(incident, told, timing)) or next_step(incident, told, timing, now=now).cause is not None
 
 
@@ -141,14 +142,18 @@ def tellable(incident: Incident, told: Told | None) -> list[Problem]:
 
 
 def is_wanted(problem: Problem, told: Told, timing: Timing) -> bool:
-    """Tell whether a receiver is to be told what is new of `problem`: an end always if the beginning was not."""
-    if problem.goes_on or problem.begun > told.revision or not told.leaves_open(problem):
+    """Tell whether a receiver wants what is new of `problem`: any beginning, and any end that its route says.
+
+    Besides an end of which it was not told the beginning, which nothing kept from it.
+    """
+    is_untold = problem.muted_by is None and problem.begun > told.revision
+    if problem.goes_on or is_untold or not told.leaves_open(problem):
         return True
     return timing.send_recovered if problem.end == End.RECOVERED else timing.send_quiet
 
 
 def state_for(incident: Incident, told: Told | None) -> State:
-    """Return what the incident is for a receiver: what it may not be told of is no reason to call it recovered."""
+    """Return what the incident is for a receiver: by what it may be told of, if there is anything."""
     return state_of(incident, tellable(incident, told))
 
 
@@ -163,11 +168,16 @@ def gathered(incident: Incident, told: Told | None, at: datetime) -> Told:
 
 
 def arrived(incident: Incident, told: Told) -> Told:
-    """Return what a receiver was told now that the digest has arrived, which did not name what is muted."""
-    named = {
-        key: True for key in told.gathered if key in incident.problems and incident.problems[key].muted_by is None
-    }
-    return replace(told, said={**told.said, **named}, gathered=frozenset())
+    """Return what a receiver was told now that the digest has arrived; what is muted it was not."""
+    unmuted = {problem.key for problem in incident.unmuted()}
+    return replace(told, said={**told.said, **dict.fromkeys(told.gathered & unmuted, True)}, gathered=frozenset())
+
+
+def given_up(told: Told, before: Told | None) -> Told:
+    """Return what a receiver counts as `told` by what it never got, and was told `before`."""
+    arrived_open = {key for key, goes_on in (before.said if before else {}).items() if goes_on}
+    said = {key: goes_on for key, goes_on in told.said.items() if not goes_on or key in arrived_open}
+    return replace(told, said=said, gathered=frozenset(told.said.keys() - said.keys()))
 
 
 def _news_at(news: list[Problem], incident: Incident, told: Told | None, timing: Timing) -> datetime:

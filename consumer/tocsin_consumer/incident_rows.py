@@ -60,7 +60,7 @@ WHERE closed_at < :before
     )
 ORDER BY closed_at LIMIT :limit
 """
-# By itself, or in a digest: who has not got that yet was told of nothing.
+# By itself, or in a digest that has not arrived.
 _PENDING: Final = """
 SELECT incident, receiver FROM deliveries
 WHERE incident IN (SELECT value FROM json_each(:ids)) AND state = 'pending'

@@ -48,9 +48,9 @@ SELECT id, incident FROM deliveries
 WHERE receiver = :receiver AND state = 'pending' AND incident IS NOT NULL
 ORDER BY id DESC LIMIT -1 OFFSET :newest
 """
-_WAITED_FOR: Final = """
+_UNCONFIRMED: Final = """
 SELECT incident FROM enrolled JOIN told USING (incident)
-WHERE storm = ? AND receiver = ? AND gathered <> '[]'
+WHERE storm = ? AND receiver = ? AND at <= ? AND gathered <> '[]'
 """
 _PENDING_BACKLOG: Final = """
 SELECT storm FROM deliveries JOIN storms ON storms.id = storm
@@ -131,9 +131,9 @@ def _merge_incidents(connection: Connection, receiver: str, now: datetime) -> in
     return len(waiting)
 
 
-def note_arrived(connection: Connection, storm: str, receiver: str) -> None:
-    """A receiver has got the digest of a storm, or never will: what it tells of each incident was told."""
-    ids = [id_ for (id_,) in connection.execute(_WAITED_FOR, (storm, receiver))]
+def note_arrived(connection: Connection, digest: Digest, receiver: str) -> None:
+    """Count what a digest tells as told, as its receiver has got it, or never will."""
+    ids = [id_ for (id_,) in connection.execute(_UNCONFIRMED, (digest.storm, receiver, milliseconds(digest.at)))]
     incident_rows.keep_told(
         connection,
         ((one.id, receiver, arrived(one, told)) for one, told in _with_told(connection, ids, receiver) if told),

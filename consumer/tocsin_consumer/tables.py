@@ -222,7 +222,8 @@ _AFTER: Final = {
             SELECT json_group_array(json_array(
                 cluster, namespace, kind, owner, reason, ended IS NULL OR problems.revision > told.revision
             ))
-            FROM problems WHERE problems.incident = told.incident AND begun <= told.revision
+            FROM problems WHERE problems.incident = told.incident
+                AND COALESCE(begun, CASE WHEN is_known THEN problems.revision END) <= told.revision
         )
         """,
         "UPDATE problems SET begun = revision WHERE begun IS NULL",

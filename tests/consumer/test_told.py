@@ -18,6 +18,7 @@ from tocsin_consumer.mute import Mutes
 from tocsin_consumer.records import Outcome
 from tocsin_consumer.silence import Wish
 from tocsin_consumer.store import Store
+from tocsin_consumer.telling import telling
 
 NODE_BACK = NODE_AWAY | {"reason": "NodeReady"}
 HOUR = 60 * MINUTE
@@ -143,6 +144,11 @@ def test_who_never_knew_is_not_told_of_the_end_of_what_was_silenced_when_it_ende
     assert named(desk, "boss") == []
 
 
+def replay(desk: Desk) -> int:
+    """Let all dead letters be tried again."""
+    return desk.store.replay([one.id for one in desk.store.dead_letters(Search())], desk.clock.now)
+
+
 def dead(desk: Desk, receiver: str = "ops") -> None:
     [delivery] = desk.store.due(receiver, desk.clock.now, limit=1)
     desk.store.settle([Outcome(delivery, "dead", desk.clock.now, reason="HTTP 404")])
@@ -262,3 +268,95 @@ def test_a_card_that_waits_is_not_sent_when_what_was_new_in_it_is_silenced(desk:
     desk.down.clear()
     desk.pass_(10 * MINUTE)
     assert causes(desk) == [("ops", Cause.FIRST)]
+
+
+def test_who_was_told_before_a_dead_letter_is_told_of_the_end_though_that_was_replayed(desk: Desk) -> None:
+    desk.reroute({"receivers": ["ops"], "group_by": ["cluster"], "quiet_after": "1d"})
+    desk.say(**NODE_AWAY)
+    desk.pass_(MINUTE)
+    desk.down.add("ops")
+    desk.say(reason="Failed", name="web-1")
+    desk.pass_(6 * MINUTE)
+    dead(desk)
+    silence(desk, 3 * HOUR, reason="NodeNotReady")
+    desk.pass_(6 * MINUTE)
+    assert replay(desk) == 1
+    desk.down.clear()
+    desk.pass_(MINUTE)
+    desk.say(**NODE_BACK)
+    pass_(desk, 2 * HOUR)
+    assert ("NodeNotReady", End.RECOVERED) in named(desk)
+
+
+def test_who_was_told_before_a_dead_letter_is_not_told_again_what_was_silenced_when_that_was_replayed(
+    desk: Desk,
+) -> None:
+    desk.reroute({"receivers": ["ops"], "group_by": ["cluster"], "quiet_after": "1d", "repeat_interval": "7d"})
+    desk.say(**NODE_AWAY)
+    desk.pass_(MINUTE)
+    desk.down.add("ops")
+    desk.say(reason="Failed", name="web-1")
+    desk.pass_(6 * MINUTE)
+    dead(desk)
+    silence(desk, HOUR, reason="NodeNotReady")
+    desk.pass_(6 * MINUTE)
+    assert replay(desk) == 1
+    desk.down.clear()
+    pass_(desk, 3 * HOUR)
+    assert len(causes(desk)) == 2
+
+
+def test_an_end_that_its_route_does_not_want_is_not_told_of_what_began_again_under_a_silence(desk: Desk) -> None:
+    desk.reroute({"receivers": ["ops"], "send_recovered": False})
+    desk.say(**NODE_AWAY)
+    desk.pass_(MINUTE)
+    desk.say(**NODE_BACK)
+    desk.pass_(MINUTE)
+    silence(desk, HOUR, reason="NodeNotReady")
+    desk.say(**NODE_AWAY)
+    desk.pass_(MINUTE)
+    desk.say(**NODE_BACK)
+    pass_(desk, HOUR)
+    assert causes(desk) == [("ops", Cause.FIRST)]
+
+
+def test_what_began_again_and_is_silenced_is_not_said_to_be_told(desk: Desk) -> None:
+    desk.reroute({"receivers": ["ops"], "group_by": ["cluster"], "quiet_after": "1d", "repeat_interval": "7d"})
+    desk.say(reason="Failed", name="web-1")
+    desk.say(**NODE_AWAY)
+    desk.pass_(MINUTE)
+    desk.say(**NODE_BACK)
+    desk.pass_(10 * MINUTE)
+    silence(desk, 5 * HOUR, reason="NodeNotReady")
+    desk.say(**NODE_AWAY)
+    desk.pass_(10 * MINUTE)
+    account = desk.store.account(1)
+    assert account is not None
+    [problem] = [p for k, p in account.incident.problems.items() if k.reason == "NodeNotReady"]
+    assert not telling(account, "ops").tells_of(problem)
+    assert not account.tells_of(problem)
+
+
+def test_a_digest_that_is_under_way_tells_of_nothing_that_became_part_of_it_since() -> None:
+    desk = stormy(group_by=["name"], group_interval="1m", quiet_after="1d", repeat_interval="7d")
+    desk._mutes = Mutes()
+    desk.restart()
+    desk.state("online")
+    for number in range(8):
+        desk.say(reason="Loud", name=f"web-{number}x")
+    desk.down.add("ops")
+    desk.pass_(MINUTE)
+    while True:  # single ones first
+        [delivery] = desk.store.due("ops", desk.clock.now, limit=1)
+        desk._note("ops", delivery.content)
+        if desk.digests:
+            break
+        desk.store.settle([Outcome(delivery, "delivered", desk.clock.now)])
+    desk.say(reason="Late", name="db-0")
+    desk.pass_(15 * SECOND)
+    desk.store.settle([Outcome(delivery, "delivered", desk.clock.now)])
+    desk.down.clear()
+    silence(desk, HOUR, reason="Late")
+    pass_(desk, 4 * HOUR)
+    in_digests = {share.name for _, _, one in desk.digests for share in one.reasons.shares}
+    assert "Late" in in_digests | {reason for reason, _ in named(desk)}
