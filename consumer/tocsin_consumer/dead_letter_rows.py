@@ -62,7 +62,7 @@ WHERE id IN (SELECT value FROM json_each(:ids)) AND NOT EXISTS (
         AND event IS dead.event AND incident IS dead.incident AND storm IS dead.storm
 )
 """
-# A dead letter counts as told, and does no longer.
+# What a dead letter would have told counted as told, until it is tried again.
 _UNTELL: Final = """
 UPDATE told SET gathered = '[]' WHERE EXISTS (
     SELECT 1 FROM dead_letters AS dead WHERE dead.id IN (SELECT value FROM json_each(?))

@@ -142,9 +142,9 @@ def tellable(incident: Incident, told: Told | None) -> list[Problem]:
 
 
 def is_wanted(problem: Problem, told: Told, timing: Timing) -> bool:
-    """Tell whether a receiver wants what is new of `problem`: any beginning, and any end that its route says.
+    """Tell whether a receiver wants what is new of `problem`: any beginning, and an end as its route says.
 
-    Besides an end of which it was not told the beginning, which nothing kept from it.
+    An end always, if it was not told of the beginning and nothing muted that.
     """
     is_untold = problem.muted_by is None and problem.begun > told.revision
     if problem.goes_on or is_untold or not told.leaves_open(problem):

@@ -144,6 +144,16 @@ def test_who_never_knew_is_not_told_of_the_end_of_what_was_silenced_when_it_ende
     assert named(desk, "boss") == []
 
 
+def tell_and_give_up_news(desk: Desk) -> None:
+    """Tell that a node is away, and let the news that come after that become a dead letter."""
+    desk.say(**NODE_AWAY)
+    desk.pass_(MINUTE)
+    desk.down.add("ops")
+    desk.say(reason="Failed", name="web-1")
+    desk.pass_(6 * MINUTE)
+    dead(desk)
+
+
 def replay(desk: Desk) -> int:
     """Let all dead letters be tried again."""
     return desk.store.replay([one.id for one in desk.store.dead_letters(Search())], desk.clock.now)
@@ -272,12 +282,7 @@ def test_a_card_that_waits_is_not_sent_when_what_was_new_in_it_is_silenced(desk:
 
 def test_who_was_told_before_a_dead_letter_is_told_of_the_end_though_that_was_replayed(desk: Desk) -> None:
     desk.reroute({"receivers": ["ops"], "group_by": ["cluster"], "quiet_after": "1d"})
-    desk.say(**NODE_AWAY)
-    desk.pass_(MINUTE)
-    desk.down.add("ops")
-    desk.say(reason="Failed", name="web-1")
-    desk.pass_(6 * MINUTE)
-    dead(desk)
+    tell_and_give_up_news(desk)
     silence(desk, 3 * HOUR, reason="NodeNotReady")
     desk.pass_(6 * MINUTE)
     assert replay(desk) == 1
@@ -292,12 +297,7 @@ def test_who_was_told_before_a_dead_letter_is_not_told_again_what_was_silenced_w
     desk: Desk,
 ) -> None:
     desk.reroute({"receivers": ["ops"], "group_by": ["cluster"], "quiet_after": "1d", "repeat_interval": "7d"})
-    desk.say(**NODE_AWAY)
-    desk.pass_(MINUTE)
-    desk.down.add("ops")
-    desk.say(reason="Failed", name="web-1")
-    desk.pass_(6 * MINUTE)
-    dead(desk)
+    tell_and_give_up_news(desk)
     silence(desk, HOUR, reason="NodeNotReady")
     desk.pass_(6 * MINUTE)
     assert replay(desk) == 1
