@@ -88,8 +88,8 @@ class Outbox:
     def fullness(self) -> float:
         """How much of the room is taken, as a part of the bound that is nearer."""
         with self._database.lock:  # watches ask, while the link notes what is acknowledged
-            kept = sum(receipt.size for receipt in self._under_way.acknowledged.values())
-        return max(self.waiting / self._max_messages, (self._bytes - kept) / self._max_bytes)
+            waiting_bytes = self._bytes - self._under_way.acknowledged_bytes
+            return max(self.waiting / self._max_messages, waiting_bytes / self._max_bytes)
 
     @property
     def lost(self) -> int:
@@ -104,10 +104,9 @@ class Outbox:
     def oldest_seconds(self) -> float:
         """Return for how long the oldest message has waited, 0 if none waits."""
         with self._database.transaction() as connection:
-            (put_at,) = connection.execute(
-                "SELECT MIN(put_at) FROM outbox WHERE uid NOT IN (SELECT value FROM json_each(?))",
-                (json.dumps(list(self._under_way.acknowledged)),),
-            ).fetchone()
+            rows = connection.execute("SELECT uid, put_at FROM outbox ORDER BY position")
+            waiting = (put_at for uid, put_at in rows if uid not in self._under_way.acknowledged)
+            put_at = next(waiting, None)
         return 0.0 if put_at is None else max(0.0, self._now() - put_at)
 
     def put(self, message: Message) -> bool:

@@ -21,6 +21,8 @@ class UnderWay:
         self._positions: dict[str, int] = {}
         self._outdated: set[str] = set()
         self._acknowledged: dict[str, Receipt] = {}
+        #: How much room what the broker has acknowledged takes up; watches ask again and again.
+        self.acknowledged_bytes = 0
         #: The nodes of the conditions in flight.
         self._nodes: dict[str, str] = {}
 
@@ -69,13 +71,16 @@ class UnderWay:
             return receipt, self.end(message.uid)
         self._nodes.pop(message.uid, None)
         self._acknowledged[message.uid] = receipt
+        self.acknowledged_bytes += receipt.size
         return receipt, NOWHERE
 
     def end(self, uid: str) -> int:
         """Nothing of this Event is under way any more."""
         self._outdated.discard(uid)
-        self._acknowledged.pop(uid, None)
         self._nodes.pop(uid, None)
+        receipt = self._acknowledged.pop(uid, None)
+        if receipt is not None:
+            self.acknowledged_bytes -= receipt.size
         return self._positions.pop(uid, NOWHERE)
 
     def clear(self) -> None:
@@ -83,4 +88,5 @@ class UnderWay:
         self._positions.clear()
         self._outdated.clear()
         self._acknowledged.clear()
+        self.acknowledged_bytes = 0
         self._nodes.clear()

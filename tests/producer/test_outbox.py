@@ -147,6 +147,8 @@ def test_it_tells_how_long_the_oldest_has_waited_whatever_the_clock_does() -> No
     outbox.put(message("b"))
     outbox.put(message("a", 2))
     assert outbox.oldest_seconds() == 30
+    outbox.acknowledge(outbox.take(1)[0])
+    assert outbox.oldest_seconds() == 0
     time[0] = 5.0
     assert outbox.oldest_seconds() == 0
 

@@ -55,6 +55,13 @@ class Outside(RuleBasedStateMachine):
             and receipt.count == counts[receipt.uid]
         }
 
+    def waiting_bytes(self) -> int:
+        """Return how much room takes up what the broker does not have."""
+        kept = self.kept()
+        with self.database.transaction() as connection:
+            sizes = dict(connection.execute("SELECT uid, size FROM outbox").fetchall())
+        return sum(size for uid, size in sizes.items() if uid not in kept)
+
     def free(self) -> list[tuple[int, str]]:
         """Return what waits, is not under way and is no condition, by position."""
         taken = {one.uid for one in self.under_way} | self.kept()
@@ -174,6 +181,7 @@ class Outside(RuleBasedStateMachine):
         rows = self.rows()
         assert self.outbox.waiting == len(rows) - len(self.kept())
         assert len(rows) <= max(ROOM, len(self.under_way))
+        assert self.outbox.bytes - self.outbox._under_way.acknowledged_bytes == self.waiting_bytes()
 
     @invariant()
     def nothing_is_lost_that_is_not_counted(self) -> None:
