@@ -85,7 +85,8 @@ def _text(value: Mapping[str, Any], key: str, *, limit: int | None = _TEXT_LIMIT
         return None
     if not isinstance(found, str):
         raise MalformedEventError(f"{key}: expected a string, found {type(found).__name__}")
-    return found[:limit].encode("utf-8", "replace").decode("utf-8")  # JSON can spell half a character
+    text = found[:limit]
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()  # JSON can spell half a character
 
 
 def _uid(metadata: Mapping[str, Any]) -> str:
