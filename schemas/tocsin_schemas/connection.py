@@ -17,12 +17,13 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties, VariableByteIntegers
+from paho.mqtt.reasoncodes import ReasonCode
 
 from tocsin_schemas.dial import Attempt, Broker, drain, explain, look_up, open_socket, traffic, wait
 from tocsin_schemas.handler import Handler, Received, Will
@@ -50,6 +51,12 @@ _JOINED: Final = frozenset({mqtt.PUBLISH, mqtt.PUBACK})
 
 #: Code of a PUBACK that is no failure, although nobody gets the message.
 _NO_MATCHING_SUBSCRIBERS: Final = 0x10
+#: What a PUBACK of a message that was taken says after its id, if it says anything (MQTT 5, section 3.4.2).
+_TAKEN: Final = {
+    b"": ReasonCode(PacketTypes.PUBACK),
+    bytes([_NO_MATCHING_SUBSCRIBERS]): ReasonCode(PacketTypes.PUBACK, identifier=_NO_MATCHING_SUBSCRIBERS),
+}
+_NOTHING_MORE: Final = Properties(PacketTypes.PUBACK)  # type: ignore[no-untyped-call] # paho leaves it untyped
 
 #: How a connection ends when nobody says why.
 WORDLESS: Final = "closed without a word"
@@ -379,6 +386,17 @@ class _Client(mqtt.Client):
         """Send a PUBACK for each of `mids`, all in one write (section 3.4 of the standards)."""
         packets = b"".join(struct.pack("!BBH", mqtt.PUBACK, 2, mid) for mid in mids)
         self._packet_queue(mqtt.PUBACK, packets, 0, 1)
+
+    def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
+        """Handle an acknowledgement; for a plain success paho copies its table of all reasons twice."""
+        packet = bytes(self._in_packet["packet"])
+        mid, reason = packet[:2], _TAKEN.get(packet[2:])
+        if cmd != "PUBACK" or len(mid) < 2 or reason is None or self.protocol != MQTT_5:
+            return super()._handle_pubackcomp(cmd)
+        with self._out_message_mutex:
+            if (number := int.from_bytes(mid)) in self._out_messages:
+                return self._do_on_publish(number, reason, _NOTHING_MORE)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _sock_recv(self, bufsize: int) -> bytes:
         if not self.has_unread:

@@ -190,6 +190,58 @@ def test_a_message_that_nobody_gets_is_known(mosquitto: Mosquitto) -> None:
     assert noting.unheard == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("said", "refusal", "unheard"),
+    [
+        (b"", None, False),
+        (b"\x00", None, False),
+        (b"\x10", None, True),
+        (b"\x10\x00", None, True),
+        (b"\x87", "Not authorized", False),
+        (b"\x97\x00", "Quota exceeded", False),
+    ],
+)
+def test_a_puback_is_understood_whatever_it_says_after_its_id(
+    said: bytes, refusal: str | None, unheard: bool
+) -> None:
+    class Saying(FakeBroker):
+        def answer(self, kind: int, body: bytes) -> bytes | None:
+            return bytes([0x40, 2 + len(said)]) + body[9:11] + said if kind == PUBLISH else ACCEPTED
+
+    noting = Noting()
+    noting.outbox.append(("a/topic", b"{}", False))
+    with Saying() as broker, running(broker_at(broker.port), noting):
+        until(lambda: noting.acknowledged)
+    assert [text for _, text in noting.acknowledged] == [refusal]
+    assert noting.unheard == [unheard]
+
+
+@pytest.mark.parametrize("words", [b"\x40\x00", b"\x40\x01\x00", b"\x40\x03\x00\x01\x05"])
+def test_an_acknowledgement_that_is_none_ends_the_connection(words: bytes) -> None:
+    class Babbling(FakeBroker):
+        def answer(self, kind: int, body: bytes) -> bytes | None:  # noqa: ARG002
+            return words if kind == PUBLISH else ACCEPTED
+
+    recorder = Recorder()
+    recorder.outbox.append(("a/topic", b"{}", False))
+    with Babbling() as broker, running(broker_at(broker.port), recorder):
+        until(lambda: recorder.lost)
+    assert recorder.acknowledged == []
+
+
+def test_an_acknowledgement_of_something_else_acknowledges_nothing() -> None:
+    class Confused(FakeBroker):
+        def answer(self, kind: int, body: bytes) -> bytes | None:
+            return b"\x40\x02\x00\x09\x40\x02" + body[9:11] if kind == PUBLISH else ACCEPTED
+
+    recorder = Recorder()
+    recorder.outbox.append(("a/topic", b"{}", False))
+    with Confused() as broker, running(broker_at(broker.port), recorder):
+        until(lambda: recorder.acknowledged)
+    assert recorder.acknowledged == [(1, None)]
+    assert recorder.lost == ["stopped"]
+
+
 def test_mqtt_3_1_1_does_not_say_that_nobody_gets_a_message() -> None:
     noting = Noting()
     noting.outbox.append(("a/topic", b"{}", False))
