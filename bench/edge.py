@@ -36,7 +36,7 @@ CLUSTER: Final = "edge-042"
 RECORDING: Final = Path(__file__).parents[1] / "tests" / "data" / "node-failures.watch.ndjson.gz"
 _TOKEN: Final = "a-token-of-the-bench"  # noqa: S105 - nothing but the stand-in knows it
 _PATIENCE_SECONDS: Final = 300.0
-_LOOK_SECONDS: Final = 0.5
+_LOOK_SECONDS: Final = 2.0
 
 
 class Edge:

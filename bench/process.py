@@ -1,11 +1,12 @@
 """What a process costs, as Linux counts it."""
 
-import os
 import re
+import time
 from pathlib import Path
 from typing import Final
 
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
+#: The clock of a process is named by its id and by what it counts (clock_getcpuclockid(3)).
+_SCHEDULED: Final = 2
 
 
 def resident_mib(pid: int) -> float:
@@ -19,10 +20,8 @@ def peak_mib(pid: int) -> float:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return how long it has computed so far, in itself and in the kernel, to the hundredth."""
-    text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-    fields = text.rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    """Return how long it has computed so far, in itself and in the kernel, to the nanosecond."""
+    return time.clock_gettime(~pid << 3 | _SCHEDULED)
 
 
 def wakeups(pid: int) -> int:
