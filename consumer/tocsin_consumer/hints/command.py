@@ -44,8 +44,10 @@ class CommandTemplate:
         if one_line(source) != source:
             raise ValueError("expected one line without control characters")
         words = _words(source)
-        self._placeholders = {name for word in words for name in _placeholders(word)}
-        self._groups = tuple(_grouped(words))
+        self._groups = [
+            (group, {name for word in group for name in _placeholders(word)}) for group in _grouped(words)
+        ]
+        self._placeholders = set[str]().union(*(names for _, names in self._groups))
         self._needs_plain = not _SHELLS.isdisjoint(words)
         for program in _programs(words):
             if not program or any(_placeholders(program)):
@@ -60,8 +62,8 @@ class CommandTemplate:
         if not all(self._is_safe(names[name]) for name in self._placeholders):
             return None
         words: list[str] = []
-        for group in self._groups:
-            if all(names[name] for word in group for name in _placeholders(word)):
+        for group, needed in self._groups:
+            if all(names[name] for name in needed):
                 words += (word if word == _PIPE else shlex.quote(word.format_map(names)) for word in group)
             elif not group[0].startswith("-"):
                 return None

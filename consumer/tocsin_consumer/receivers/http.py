@@ -16,7 +16,6 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -136,9 +135,9 @@ class Webhook:
         logging.getLogger("urllib3").setLevel(logging.CRITICAL)  # it logs addresses at DEBUG and at WARNING
         self._url = url
         self._timeout = timeout
-        self._verify: bool | str = True if ca_file is None else str(ca_file)
         self._session = session or _session()
-        self._session.auth = requests.utils.get_auth_from_url(url) if urlsplit(url).username else _no_auth
+        self._surroundings = _surroundings(self._session, url, ca_file)
+        self._session.trust_env = False  # it would read it anew each time, and send an account of ~/.netrc
         self._clock = clock
 
     def send(self, body: bytes, *, method: str = "POST", headers: Mapping[str, str]) -> Answer:
@@ -168,8 +167,8 @@ class Webhook:
                 headers={name: value.encode() for name, value in headers.items()},
                 timeout=(min(self._timeout, _CONNECT_TIMEOUT).total_seconds(), self._timeout.total_seconds()),
                 allow_redirects=False,
-                verify=self._verify,
                 stream=True,
+                **self._surroundings,
             ) as response:
                 lower = {name.lower(): value for name, value in response.headers.items()}
                 return Answer(response.status_code, self._read(response), lower)
@@ -205,11 +204,16 @@ class Way:
 
 def find_way(url: str, *, ca_file: Path | None = None) -> Way:
     """Return how a request to `url` would go, as the environment has it (HTTPS_PROXY, REQUESTS_CA_BUNDLE)."""
-    verify = True if ca_file is None else str(ca_file)
     with requests.Session() as session:
-        found = session.merge_environment_settings(url, {}, None, verify, None)
+        found = _surroundings(session, url, ca_file)
     proxy = requests.utils.select_proxy(url, found["proxies"])
     return Way(proxy, requests.utils.DEFAULT_CA_BUNDLE_PATH if found["verify"] is True else str(found["verify"]))
+
+
+def _surroundings(session: requests.Session, url: str, ca_file: Path | None) -> dict[str, Any]:
+    """Return what the environment has to say about requests to `url`: proxies, and what they are verified by."""
+    found = session.merge_environment_settings(url, {}, None, True if ca_file is None else str(ca_file), None)
+    return {name: found[name] for name in ("proxies", "verify")}
 
 
 def _session() -> requests.Session:
@@ -300,8 +304,3 @@ def _system_reason(error: BaseException) -> str | None:
         inner = (*one.args, getattr(one, "reason", None), one.__cause__, one.__context__)
         seen += [cause for cause in inner if isinstance(cause, BaseException) and cause not in seen]
     return None
-
-
-def _no_auth(request: Any) -> Any:
-    """Keep requests from sending an account that it finds for the host in ~/.netrc."""
-    return request
