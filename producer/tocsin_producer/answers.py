@@ -52,8 +52,9 @@ class Answers:
 
     def left_seconds(self) -> float | None:
         """Return for how long it is of use to wait, 0 if it is not any more, None if no answer is owed."""
-        since = min(map(self._missing_since, self._owed.values()), default=None)
-        return None if since is None else max(0.0, since + PATIENCE_SECONDS - self._clock())
-
-    def _missing_since(self, owed: _Owed) -> float:
-        return owed.since if owed.number < self._latest else max(owed.since, self._answered_at)
+        oldest = next(iter(self._owed.values()), None)  # the one that is missed first
+        if oldest is None:
+            return None
+        is_passed_over = oldest.number < self._latest
+        since = oldest.since if is_passed_over else max(oldest.since, self._answered_at)
+        return max(0.0, since + PATIENCE_SECONDS - self._clock())

@@ -11,7 +11,7 @@ from typing import Final
 
 #: Above this part of its bounds the outbox counts as full: what a watch tells meanwhile needs room as well.
 FULL: Final = 0.5
-PAUSE_SECONDS: Final = 0.1
+PAUSE_SECONDS: Final = 0.2
 #: A link that gets nothing through for this long is not making progress.
 PATIENCE_SECONDS: Final = 30.0
 _PATIENCE: Final = round(PATIENCE_SECONDS / PAUSE_SECONDS)
