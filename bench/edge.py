@@ -16,6 +16,7 @@ import trustme
 import yaml
 
 from bench import process
+from bench.bare import Servers
 from bench.meter import Meter
 from bench.pod import pod
 from tests.fakes.apiserver import ApiServer
@@ -116,6 +117,19 @@ class Edge:
         until(lambda: len(self.api_server.watches) == 2, within_seconds=120, otherwise=self.producer.log)
         if connected:
             self.producer.wait_for_log("connected to")
+
+    def servers(self) -> Servers:
+        """Return how anybody else reaches both servers, in the producer's place."""
+        account = self._account
+        return Servers(
+            api_port=self.api_server.port,
+            api_ca=self._authority.cert_pem.bytes().decode(),
+            token=_TOKEN,
+            broker_port=self.meter.port,
+            broker_ca_file=str(self.broker.ca_file),
+            username=account.username,
+            password_file=str(account.password_file),
+        )
 
     def reader(self) -> mqtt.Broker:
         """Return how a consumer reaches the broker."""
