@@ -7,7 +7,18 @@ from typing import Final
 
 from bench.machine import machine
 
-SCRIPTS: Final = ("memory", "cpu", "bytes", "fold", "drain", "latency", "consumer", "image", "chaos")
+SCRIPTS: Final = (
+    "memory",
+    "alternatives",
+    "cpu",
+    "bytes",
+    "fold",
+    "drain",
+    "latency",
+    "consumer",
+    "image",
+    "chaos",
+)
 RESULTS: Final = Path(__file__).with_name("RESULTS.md")
 
 

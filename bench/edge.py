@@ -6,7 +6,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
@@ -34,6 +34,8 @@ from tocsin_producer.settings import EventSettings
 from tocsin_schemas import session as mqtt
 
 CLUSTER: Final = "edge-042"
+#: What starts the producer of this Python.
+COMMAND: Final = ("-m", "tocsin_producer")
 RECORDING: Final = Path(__file__).parents[1] / "tests" / "data" / "node-failures.watch.ndjson.gz"
 _TOKEN: Final = "a-token-of-the-bench"  # noqa: S105 - nothing but the stand-in knows it
 _PATIENCE_SECONDS: Final = 300.0
@@ -47,14 +49,22 @@ class Edge:
         folder: an empty one.
         keepalive_seconds: of the producer's connection to the broker.
         image: the files of the producer's image, to run that one; None for the producer of this Python.
+        command: what starts that one.
         settings: sections of producer.yaml beside broker and probes; the rest is the default.
     """
 
     def __init__(
-        self, folder: Path, *, keepalive_seconds: int = 240, image: Path | None = None, **settings: Any
+        self,
+        folder: Path,
+        *,
+        keepalive_seconds: int = 240,
+        image: Path | None = None,
+        command: Sequence[str] = COMMAND,
+        **settings: Any,
     ) -> None:
         self._folder = folder
         self._image = image
+        self._command = command
         self._settings = settings
         self._keepalive_seconds = keepalive_seconds
         self.broker = Broker(folder / "broker")
@@ -83,7 +93,7 @@ class Edge:
         for name, content in files.items():
             (self._folder / name).write_text(yaml.safe_dump(content), encoding="utf-8")
         config, kubeconfig = (str(self._folder / name) for name in files)
-        arguments = ["-m", "tocsin_producer", "run", "--config", config, "--kubeconfig", kubeconfig]
+        arguments = [*self._command, "run", "--config", config, "--kubeconfig", kubeconfig]
         environment = {"PYTHONDONTWRITEBYTECODE": ""}  # an installed producer has its byte code
         return Process("producer", *arguments, folder=self._folder, environment=environment)
 

@@ -9,14 +9,14 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from bench.edge import Edge, warnings
+from bench.edge import COMMAND, Edge, warnings
 from bench.row import Row, report
 from tests.waiting import until
 
@@ -29,16 +29,17 @@ _REST_SECONDS: Final = 6.0
 
 @dataclass(frozen=True)
 class Bench:
-    """Measures the producer in an image, or that of this Python."""
+    """Measures the producer in an image, or that of this Python, which `command` starts."""
 
     image: Path | None = None
+    command: Sequence[str] = COMMAND
 
     def rows(self) -> Iterator[Row]:
         """Measure all of it."""
-        yield self._at_rest("at rest")
-        yield self._at_rest("at rest, with a state file", state_file=True)
+        yield self.at_rest("at rest")
+        yield self.at_rest("at rest, with a state file", state_file=True)
         for count in COUNTS:
-            yield self._listed(count)
+            yield self.listed(count)
         yield self._away(COUNTS[-1])
         yield from self._storms()
 
@@ -46,16 +47,18 @@ class Bench:
     def _edge(self, *, state_file: bool = False) -> Iterator[Edge]:
         with tempfile.TemporaryDirectory() as folder:
             state: dict[str, Any] = {"outbox": {"path": f"{folder}/outbox.db"}} if state_file else {}
-            with Edge(Path(folder), image=self.image, **state) as edge:
+            with Edge(Path(folder), image=self.image, command=self.command, **state) as edge:
                 yield edge
 
-    def _at_rest(self, name: str, *, state_file: bool = False) -> Row:
+    def at_rest(self, name: str, *, state_file: bool = False) -> Row:
+        """Measure a producer that has nothing to do."""
         with self._edge(state_file=state_file) as edge:
             edge.start()
             time.sleep(_REST_SECONDS)
             return Row(name, edge.resident_mib(), "MiB", IDLE_MIB)
 
-    def _listed(self, count: int) -> Row:
+    def listed(self, count: int) -> Row:
+        """Measure one that has found so many Warnings and published them."""
         with self._edge() as edge:
             for event in islice(warnings(), count):
                 edge.api_server.events.put(event)

@@ -1,7 +1,7 @@
 """Begins the agent as a small process: `python -m tocsin_producer.start DESCRIPTOR`, see `agent`.
 
 What the agent imports imports much that it never uses; unless that is put off, the process breaks the bounds of
-`bench/memory.py`.
+`bench/memory.py`. What each part of it is worth, and what else was tried, is measured by `bench/alternatives.py`.
 """
 
 import importlib
