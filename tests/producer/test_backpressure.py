@@ -32,11 +32,11 @@ def test_with_room_there_is_no_wait() -> None:
 
 def test_a_full_outbox_is_waited_for_as_long_as_the_link_empties_it() -> None:
     def publish(outside: Outside) -> None:
-        if outside.pauses % 200 == 0:
+        if outside.pauses % 100 == 0:
             outside.published += 1
             outside.fullness -= 0.1
 
-    assert Outside(0.95, publish).wait() == 1000
+    assert Outside(0.95, publish).wait() == 500
 
 
 def test_a_link_that_gets_nothing_through_is_waited_for_once_until_it_does() -> None:
@@ -49,7 +49,7 @@ def test_a_link_that_gets_nothing_through_is_waited_for_once_until_it_does() -> 
 
 def test_an_outbox_into_which_as_much_comes_as_leaves_is_waited_for_once_until_it_has_room() -> None:
     def trickle(outside: Outside) -> None:
-        outside.published += outside.pauses % 200 == 0
+        outside.published += outside.pauses % 100 == 0
 
     outside = Outside(0.6, trickle)
     limit = LIMIT_SECONDS / PAUSE_SECONDS
