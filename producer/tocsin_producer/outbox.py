@@ -102,7 +102,7 @@ class Outbox:
         return self._losses
 
     def oldest_seconds(self) -> float:
-        """Return for how long the oldest message has waited, 0 if none waits."""
+        """Return for how long the message has waited that came first, 0 if none waits or clocks were set back."""
         with self._database.transaction() as connection:
             rows = connection.execute("SELECT uid, put_at FROM outbox ORDER BY position")
             waiting = (put_at for uid, put_at in rows if uid not in self._under_way.acknowledged)

@@ -21,8 +21,7 @@ class UnderWay:
         self._positions: dict[str, int] = {}
         self._outdated: set[str] = set()
         self._acknowledged: dict[str, Receipt] = {}
-        #: How much room what the broker has acknowledged takes up; watches ask again and again.
-        self.acknowledged_bytes = 0
+        self._acknowledged_bytes = 0
         #: The nodes of the conditions in flight.
         self._nodes: dict[str, str] = {}
 
@@ -41,6 +40,11 @@ class UnderWay:
     def acknowledged(self) -> Mapping[str, Receipt]:
         """Of these, what the broker has acknowledged, in the order in which it did."""
         return self._acknowledged
+
+    @property
+    def acknowledged_bytes(self) -> int:
+        """How much room these take up; it is asked for again and again."""
+        return self._acknowledged_bytes
 
     def is_outdated(self, uid: str) -> bool:
         """Tell whether a newer state waits for what is in flight."""
@@ -70,23 +74,27 @@ class UnderWay:
         if message.uid in self._outdated:
             return receipt, self.end(message.uid)
         self._nodes.pop(message.uid, None)
+        self._forget_receipt(message.uid)
         self._acknowledged[message.uid] = receipt
-        self.acknowledged_bytes += receipt.size
+        self._acknowledged_bytes += receipt.size
         return receipt, NOWHERE
 
     def end(self, uid: str) -> int:
         """Nothing of this Event is under way any more."""
         self._outdated.discard(uid)
         self._nodes.pop(uid, None)
+        self._forget_receipt(uid)
+        return self._positions.pop(uid, NOWHERE)
+
+    def _forget_receipt(self, uid: str) -> None:
         receipt = self._acknowledged.pop(uid, None)
         if receipt is not None:
-            self.acknowledged_bytes -= receipt.size
-        return self._positions.pop(uid, NOWHERE)
+            self._acknowledged_bytes -= receipt.size
 
     def clear(self) -> None:
         """Nothing is under way any more."""
         self._positions.clear()
         self._outdated.clear()
         self._acknowledged.clear()
-        self.acknowledged_bytes = 0
+        self._acknowledged_bytes = 0
         self._nodes.clear()

@@ -51,10 +51,16 @@ _JOINED: Final = frozenset({mqtt.PUBLISH, mqtt.PUBACK})
 
 #: Code of a PUBACK that is no failure, although nobody gets the message.
 _NO_MATCHING_SUBSCRIBERS: Final = 0x10
-#: What a PUBACK of a message that was taken says after its id, if it says anything (MQTT 5, section 3.4.2).
+_SUCCESS: Final = ReasonCode(PacketTypes.PUBACK)
+_UNHEARD: Final = ReasonCode(PacketTypes.PUBACK, identifier=_NO_MATCHING_SUBSCRIBERS)
+#: What a PUBACK says behind its id when the message was taken (MQTT 5, section 3.4.2): a reason, or none for a
+#: success, and that there are no properties, or nothing of them.
 _TAKEN: Final = {
-    b"": ReasonCode(PacketTypes.PUBACK),
-    bytes([_NO_MATCHING_SUBSCRIBERS]): ReasonCode(PacketTypes.PUBACK, identifier=_NO_MATCHING_SUBSCRIBERS),
+    b"": _SUCCESS,
+    b"\x00": _SUCCESS,
+    b"\x00\x00": _SUCCESS,
+    b"\x10": _UNHEARD,
+    b"\x10\x00": _UNHEARD,
 }
 _NOTHING_MORE: Final = Properties(PacketTypes.PUBACK)  # type: ignore[no-untyped-call] # paho leaves it untyped
 
@@ -388,7 +394,7 @@ class _Client(mqtt.Client):
         self._packet_queue(mqtt.PUBACK, packets, 0, 1)
 
     def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
-        """Handle an acknowledgement; for a plain success paho copies its table of all reasons twice."""
+        """Handle an acknowledgement; paho makes a copy of its table of all reasons for each, or two."""
         packet = bytes(self._in_packet["packet"])
         mid, reason = packet[:2], _TAKEN.get(packet[2:])
         if cmd != "PUBACK" or len(mid) < 2 or reason is None or self.protocol != MQTT_5:

@@ -138,7 +138,7 @@ def test_through_a_day_without_a_link_it_stays_within_its_bounds_and_tells_what_
     assert again.lost == again.losses["room"] >= 6000 - len(waiting)
 
 
-def test_it_tells_how_long_the_oldest_has_waited_whatever_the_clock_does() -> None:
+def test_it_tells_how_long_the_oldest_has_waited_and_never_less_than_nothing() -> None:
     time = [1000.0]
     outbox = Outbox(Database(None), max_messages=10, max_bytes=1000, now=lambda: time[0])
     assert outbox.oldest_seconds() == 0
@@ -149,6 +149,7 @@ def test_it_tells_how_long_the_oldest_has_waited_whatever_the_clock_does() -> No
     assert outbox.oldest_seconds() == 30
     outbox.acknowledge(outbox.take(1)[0])
     assert outbox.oldest_seconds() == 0
+    outbox.put_all_back()
     time[0] = 5.0
     assert outbox.oldest_seconds() == 0
 
@@ -376,6 +377,18 @@ def test_every_event_is_acknowledged_waiting_or_counted_as_lost_and_never_goes_b
         if count and max(acknowledged.get(uid, 0), waiting.get(uid, 0)) < count
     ]
     assert len(untold) <= outbox.lost
+
+
+def test_what_the_broker_has_acknowledged_takes_no_room_away_from_what_comes() -> None:
+    outbox = Outbox(Database(None), max_messages=100, max_bytes=100)
+    outbox.put(message("a", payload="é" * 24))  # 49 bytes with its topic
+    assert outbox.fullness == 0.49
+    outbox.acknowledge(outbox.take(1)[0])
+    assert outbox.fullness == 0
+    outbox.put(message("b", payload="x" * 9))
+    assert outbox.fullness == 0.1
+    outbox.put_all_back()
+    assert outbox.fullness == 0.59
 
 
 def test_it_is_as_full_as_the_bound_that_is_nearer() -> None:

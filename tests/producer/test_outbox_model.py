@@ -86,7 +86,8 @@ class Outside(RuleBasedStateMachine):
     @rule(uid=_UIDS, growth=st.integers(1, 3), first=st.booleans(), severity=st.sampled_from([0, 1, 2, 3, 3, 3]))
     def put(self, uid: str, growth: int, severity: int, *, first: bool) -> None:
         self.counts[uid] = self.counts.get(uid, 0) + growth
-        one = message(uid, self.counts[uid], severity=severity, node=_NODES[uid])
+        payload = "é" * self.counts[uid]
+        one = message(uid, self.counts[uid], severity=severity, payload=payload, node=_NODES[uid])
         self.newest.pop(uid, None)
         self.newest[uid] = one
         self.outbox.put(replace(one, first=first))

@@ -195,6 +195,7 @@ def test_a_message_that_nobody_gets_is_known(mosquitto: Mosquitto) -> None:
     [
         (b"", None, False),
         (b"\x00", None, False),
+        (b"\x00\x00", None, False),
         (b"\x10", None, True),
         (b"\x10\x00", None, True),
         (b"\x87", "Not authorized", False),
@@ -225,6 +226,18 @@ def test_an_acknowledgement_that_is_none_ends_the_connection(words: bytes) -> No
     recorder = Recorder()
     recorder.outbox.append(("a/topic", b"{}", False))
     with Babbling() as broker, running(broker_at(broker.port), recorder):
+        until(lambda: recorder.lost)
+    assert recorder.acknowledged == []
+
+
+def test_in_mqtt_3_1_1_an_acknowledgement_says_nothing_more() -> None:
+    class Talkative(OldBroker):
+        def answer(self, kind: int, body: bytes) -> bytes | None:
+            return b"\x40\x03" + body[9:11] + b"\x10" if kind == PUBLISH else super().answer(kind, body)
+
+    recorder = Recorder()
+    recorder.outbox.append(("a/topic", b"{}", False))
+    with Talkative() as broker, running(broker_at(broker.port), recorder):
         until(lambda: recorder.lost)
     assert recorder.acknowledged == []
 
