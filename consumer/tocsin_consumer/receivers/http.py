@@ -5,17 +5,18 @@ let out, not even as the cause of another; and urllib3 logs it for each request,
 """
 
 import http.client
+import io
 import logging
 import socket
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import requests
 import urllib3
@@ -56,39 +57,57 @@ class Answer:
         return self.body.decode("utf-8", "replace")
 
 
-class _Timed:
-    """A connection on which the head of an answer comes within the timeout, however slowly it trickles.
+class _Reader(io.RawIOBase):
+    """Reads from a socket for as long as its timeout in all, where the socket would grant that to each read."""
 
-    The timeout of a socket is for each read, and a service may send a byte at a time.
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._seconds = cast("float", sock.gettimeout())  # no request goes out without one
+        self._file = sock.makefile("rb", buffering=0)
+        self.begin()
+
+    def begin(self) -> None:
+        """Let the time begin anew."""
+        self._deadline = time.monotonic() + self._seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._sock.settimeout(left)
+        return self._file.readinto(buffer)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class _Timed(http.client.HTTPResponse):
+    """An answer whose head has to come within the timeout, and the rest within as long again.
+
+    A service may send a byte at a time, and so may a proxy that is asked for a connection.
     """
 
-    def getresponse(self) -> Any:
-        """Return the answer.
+    def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
+        super().__init__(sock, *arguments, **options)
+        self.fp.close()
+        self._reader = _Reader(sock)
+        self.fp = io.BufferedReader(self._reader)
 
-        Raises:
-            TimeoutError: it is too late. The socket is shut then, which ends whatever waits for it.
-        """
-        connected = self.sock  # type: ignore[attr-defined] # a connection that is to be closed lets go of it
-        with _shut_after(self.timeout, connected) as late:  # type: ignore[attr-defined]
-            try:
-                answer = super().getresponse()  # type: ignore[misc]
-            except (OSError, http.client.HTTPException) as error:
-                if late.is_set():
-                    raise TimeoutError from error
-                raise
-        if late.is_set():  # a head that breaks off looks like a whole one
-            answer.close()
-            raise TimeoutError
-        answer.connected = connected
-        return answer
+    def begin(self) -> None:
+        super().begin()
+        self._reader.begin()
 
 
-class _Connection(_Timed, urllib3.connection.HTTPConnection):
-    pass
+class _Connection(urllib3.connection.HTTPConnection):
+    response_class = _Timed
 
 
-class _TLSConnection(_Timed, urllib3.connection.HTTPSConnection):
-    pass
+class _TLSConnection(urllib3.connection.HTTPSConnection):
+    response_class = _Timed
 
 
 class _Pool(urllib3.HTTPConnectionPool):
@@ -120,7 +139,6 @@ class Webhook:
         timeout: how long to wait for the head of an answer, and then as long for the rest of it.
         ca_file: CA certificates to trust instead of the system's.
         session: what sends; its own by default.
-        clock: monotonic seconds.
     """
 
     def __init__(
@@ -130,15 +148,16 @@ class Webhook:
         timeout: timedelta,
         ca_file: Path | None = None,
         session: requests.Session | None = None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         logging.getLogger("urllib3").setLevel(logging.CRITICAL)  # it logs addresses at DEBUG and at WARNING
         self._url = url
         self._timeout = timeout
+        self._ca_file = ca_file
         self._session = session or _session()
-        self._surroundings = _surroundings(self._session, url, ca_file)
-        self._session.trust_env = False  # it would read it anew each time, and send an account of ~/.netrc
-        self._clock = clock
+        # Otherwise requests would read the environment for each request, and send an account that is in ~/.netrc.
+        self._session.trust_env = False
+        account = requests.utils.get_auth_from_url(url)
+        self._session.auth = account if any(account) else None
 
     def send(self, body: bytes, *, method: str = "POST", headers: Mapping[str, str]) -> Answer:
         """Send one request and return the answer, whatever its status.
@@ -158,6 +177,11 @@ class Webhook:
         """Close the connections."""
         self._session.close()
 
+    @cached_property
+    def _environment(self) -> dict[str, Any]:
+        """What the environment says of requests to this address."""
+        return _from_environment(self._url, self._ca_file)
+
     def _try(self, body: bytes, method: str, headers: Mapping[str, str]) -> Answer | DeliveryError:
         try:
             with self._session.request(
@@ -168,7 +192,7 @@ class Webhook:
                 timeout=(min(self._timeout, _CONNECT_TIMEOUT).total_seconds(), self._timeout.total_seconds()),
                 allow_redirects=False,
                 stream=True,
-                **self._surroundings,
+                **self._environment,
             ) as response:
                 lower = {name.lower(): value for name, value in response.headers.items()}
                 return Answer(response.status_code, self._read(response), lower)
@@ -179,17 +203,10 @@ class Webhook:
         """Return the body up to the limit and the timeout.
 
         Where it breaks off, the rest is missing: the status is known by then, and sending again is no remedy.
-        One call may read for ever, such as for the size of a chunk; so the socket is shut at the timeout.
         """
-        seconds = self._timeout.total_seconds()
-        deadline = self._clock() + seconds
         body = bytearray()
-        connected = getattr(response.raw, "connected", None)
-        with suppress(urllib3.exceptions.HTTPError, OSError), _shut_after(seconds, connected):
-            while len(body) < _ANSWER_LIMIT and self._clock() < deadline:
-                chunk = response.raw.read1(_CHUNK, decode_content=True)
-                if not chunk:
-                    break
+        with suppress(urllib3.exceptions.HTTPError, OSError):
+            while len(body) < _ANSWER_LIMIT and (chunk := response.raw.read1(_CHUNK, decode_content=True)):
                 body += chunk
         return bytes(body[:_ANSWER_LIMIT])
 
@@ -204,15 +221,20 @@ class Way:
 
 def find_way(url: str, *, ca_file: Path | None = None) -> Way:
     """Return how a request to `url` would go, as the environment has it (HTTPS_PROXY, REQUESTS_CA_BUNDLE)."""
-    with requests.Session() as session:
-        found = _surroundings(session, url, ca_file)
+    found = _from_environment(url, ca_file)
     proxy = requests.utils.select_proxy(url, found["proxies"])
     return Way(proxy, requests.utils.DEFAULT_CA_BUNDLE_PATH if found["verify"] is True else str(found["verify"]))
 
 
-def _surroundings(session: requests.Session, url: str, ca_file: Path | None) -> dict[str, Any]:
-    """Return what the environment has to say about requests to `url`: proxies, and what they are verified by."""
-    found = session.merge_environment_settings(url, {}, None, True if ca_file is None else str(ca_file), None)
+def _from_environment(url: str, ca_file: Path | None) -> dict[str, Any]:
+    """Return by way of which proxies requests go to `url`, and what they are verified by.
+
+    Raises:
+        ValueError: the address is malformed.
+    """
+    with requests.Session() as session:
+        verify = True if ca_file is None else str(ca_file)
+        found = session.merge_environment_settings(url, {}, None, verify, None)
     return {name: found[name] for name in ("proxies", "verify")}
 
 
@@ -221,27 +243,6 @@ def _session() -> requests.Session:
     for scheme in ("http://", "https://"):
         session.mount(scheme, _Adapter())
     return session
-
-
-@contextmanager
-def _shut_after(seconds: float, connected: socket.socket | None) -> Iterator[threading.Event]:
-    """Shut a socket, if there is one, once what is done within takes longer; the event is set then."""
-    late = threading.Event()
-    timer = threading.Timer(seconds, _shut, [connected, late])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield late
-    finally:
-        timer.cancel()
-
-
-def _shut(connected: socket.socket | None, late: threading.Event) -> None:
-    """Let who reads from a socket read no more, and know why; it may have been closed by now."""
-    late.set()
-    if connected is not None:
-        with suppress(OSError):
-            connected.shutdown(socket.SHUT_RDWR)
 
 
 def check_status(answer: Answer, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import gzip
+import socket
+import ssl
 import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -8,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+import trustme
 
 from tests.consumer.receivers.trickling import trickling
 from tests.fakes import faults
+from tests.fakes.apiserver import ApiServer
 from tests.fakes.faults import Answer as FakeAnswer
 from tests.fakes.webhook import WebhookFake
+from tests.mosquitto import free_port
 from tocsin_consumer.errors import PermanentError, TemporaryError
+from tocsin_consumer.receivers import http
 from tocsin_consumer.receivers.http import Answer, Webhook, check_status, retry_after
 
 if TYPE_CHECKING:
@@ -29,9 +35,9 @@ def fake() -> Iterator[WebhookFake]:
         yield fake
 
 
-def _send(url: str, *, timeout_seconds: float = 5.0, **options: Any) -> Answer:
+def _send(url: str, *, method: str = "POST", timeout_seconds: float = 5.0, **options: Any) -> Answer:
     with closing(Webhook(url, timeout=timedelta(seconds=timeout_seconds), **options)) as webhook:
-        return webhook.send(b"body", headers={"X-Text": "重启"})
+        return webhook.send(b"body", method=method, headers={"X-Text": "重启"})
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
@@ -128,6 +134,70 @@ def test_the_head_of_an_answer_that_trickles_in_is_no_answer_in_time(start: byte
     assert time.monotonic() - started < 3
 
 
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Return what sets variables in an environment without proxies and certificates."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    return monkeypatch
+
+
+def test_a_request_goes_by_way_of_the_proxy_that_the_environment_names(
+    fake: WebhookFake, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("HTTP_PROXY", fake.base_url)
+    assert _send("http://hook.example/x").status == 200
+    assert fake.requests[0].path == "http://hook.example/x"
+
+
+def test_a_request_goes_past_the_proxy_where_the_environment_says_so(
+    fake: WebhookFake, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    environment.setenv("NO_PROXY", "127.0.0.1")
+    assert _send(fake.url).status == 200
+    assert fake.requests[0].path == "/hook"
+
+
+def test_a_service_is_verified_by_the_certificates_that_the_environment_names(
+    tmp_path: Path, environment: pytest.MonkeyPatch
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "bundle.crt")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    with ApiServer(ssl_context=context) as service:
+        url = f"https://localhost:{service.port}/version"
+        with pytest.raises(TemporaryError, match="TLS failed"):
+            _send(url)
+        environment.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "bundle.crt"))
+        assert _send(url, method="GET").status == 200
+
+
+@pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\nX-Slow: "])
+def test_a_proxy_that_trickles_gives_no_connection_in_time(start: bytes, environment: pytest.MonkeyPatch) -> None:
+    started = time.monotonic()
+    with trickling(start) as url:
+        environment.setenv("HTTPS_PROXY", url.removesuffix("/hook"))
+        with pytest.raises(TemporaryError, match=r"the proxy failed|in time"):
+            _send("https://hook.example/", timeout_seconds=0.3)
+    assert time.monotonic() - started < 3
+
+
+def test_the_rest_of_an_answer_may_take_as_long_as_its_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("tocsin_consumer.receivers.http.time.monotonic", lambda: now[0])
+    here, there = socket.socketpair()
+    here.settimeout(5.0)
+    with here, there, closing(http._Timed(here)) as answer:
+        there.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 20000\r\n\r\n" + b"x" * 20_000)
+        now[0] += 4.0
+        answer.begin()
+        now[0] += 4.0
+        assert answer.read() == b"x" * 20_000
+
+
 def test_a_compressed_answer_is_read_up_to_the_limit(fake: WebhookFake) -> None:
     fake.reply = FakeAnswer(200, gzip.compress(b"x" * 50_000_000), {"Content-Encoding": "gzip"})
     assert _send(fake.url).body == b"x" * 64 * 1024
@@ -173,6 +243,12 @@ def test_no_account_is_taken_from_the_netrc_of_the_user(
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     _send(fake.url)
     assert "authorization" not in fake.requests[0].headers
+
+
+def test_a_name_in_the_url_without_a_password_is_no_account(fake: WebhookFake) -> None:
+    with closing(Webhook(fake.url.replace("http://", "http://me@"), timeout=timedelta(seconds=5))) as webhook:
+        webhook.send(b"", headers={"Authorization": "Bearer ours"})
+    assert fake.requests[0].headers["authorization"] == "Bearer ours"
 
 
 def test_an_account_in_the_url_is_sent(fake: WebhookFake) -> None:
