@@ -1,7 +1,7 @@
-"""The least that the producer's work can cost: list, parse, SQLite, publish and acknowledgement in a bare loop.
+"""The producer's work in a bare loop: list, parse, SQLite, publish and acknowledgement.
 
-It has no filter, folds nothing, keeps no order and knows no failure, so nobody should use it; but what it takes
-says how fast a machine is, and the producer is measured by it. `bench.cpu` runs it as a process of its own.
+It filters nothing, folds nothing and survives nothing, so nobody should use it; but what it takes says how fast a
+machine is. `bench.cpu` runs it as a process of its own.
 """
 
 import http.client
@@ -18,9 +18,11 @@ from typing import Any, Final, Self
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.reasoncodes import ReasonCode
 
 _PAGE: Final = 50
 _TURN_SECONDS: Final = 1.0
+_PATIENCE_SECONDS: Final = 60.0
 _TABLE: Final = "CREATE TABLE outbox (position INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT, payload TEXT)"
 
 
@@ -40,7 +42,14 @@ class Servers:
 def cpu_seconds(servers: Servers) -> float:
     """Return what a bare loop takes for all Warnings that the API server has, without what it takes to start."""
     program = [sys.executable, "-m", "bench.bare"]
-    run = subprocess.run(program, input=json.dumps(asdict(servers)), stdout=subprocess.PIPE, text=True, check=True)
+    run = subprocess.run(
+        program,
+        input=json.dumps(asdict(servers)),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=_PATIENCE_SECONDS,
+    )
     return float(run.stdout)
 
 
@@ -61,7 +70,7 @@ class _Loop:
     def __enter__(self) -> Self:
         self._client.connect("localhost", self._servers.broker_port)
         while not self._client.is_connected():
-            self._client.loop(_TURN_SECONDS)
+            self._turn()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -80,9 +89,13 @@ class _Loop:
                 self._publish(kept.lastrowid)
             self._database.execute("COMMIT")
             while len(self._sent) > _PAGE // 2:
-                self._client.loop(_TURN_SECONDS)
+                self._turn()
         while self._sent:
-            self._client.loop(_TURN_SECONDS)
+            self._turn()
+
+    def _turn(self) -> None:
+        if self._client.loop(_TURN_SECONDS) != mqtt.MQTT_ERR_SUCCESS:
+            raise ConnectionError("the broker has gone")
 
     def _pages(self) -> Iterator[list[dict[str, Any]]]:
         after = ""
@@ -118,7 +131,11 @@ class _Loop:
         number, topic, payload = row.fetchone()
         self._sent[self._client.publish(topic, payload, qos=1).mid] = number
 
-    def _delete(self, _client: object, _userdata: object, mid: int, _reason: object, _properties: object) -> None:
+    def _delete(
+        self, _client: object, _userdata: object, mid: int, reason: ReasonCode, _properties: object
+    ) -> None:
+        if reason.is_failure:
+            raise PermissionError(f"the broker refuses a message: {reason}")
         self._database.execute("DELETE FROM outbox WHERE position = ?", (self._sent.pop(mid),))
 
 

@@ -26,7 +26,7 @@ EVENTS: Final = (100, 1_000, 10_000, 100_000)
 CLUSTERS: Final = (100, 1_000, 10_000)
 #: Incidents that 20,000 events become.
 GROUPS: Final = (1, 100, 10_000)
-#: Of 10,000 events or more, since the system counts in hundredths of a second.
+#: Of 10,000 events or more, beside which it does not count what else a consumer does meanwhile.
 CPU_MS_PER_EVENT: Final = 0.25
 #: Resident while events come in, and beyond that for 10,000 clusters.
 MEMORY_MIB: Final = 60.0

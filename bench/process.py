@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-#: The clock of a process is named by its id and by what it counts (clock_getcpuclockid(3)).
+#: CPUCLOCK_SCHED: what the scheduler counts. In Linux the name of a clock is made of that and of the process.
 _SCHEDULED: Final = 2
 
 
@@ -21,7 +21,7 @@ def peak_mib(pid: int) -> float:
 
 def cpu_seconds(pid: int) -> float:
     """Return how long it has computed so far, in itself and in the kernel, to the nanosecond."""
-    return time.clock_gettime(~pid << 3 | _SCHEDULED)
+    return time.clock_gettime(~pid << 3 | _SCHEDULED)  # MAKE_PROCESS_CPUCLOCK, as clock_getcpuclockid(3) has it
 
 
 def wakeups(pid: int) -> int:
