@@ -25,7 +25,7 @@ from tests.stage.site import CLUSTER, Site
 #: How many events, and how many of them a second.
 RUNS: Final = ((100, 20.0), (1_000, 50.0), (5_000, 80.0))
 #: One event at a time, each with two commits and a request; in bulk it is a fraction of that, see consumer.py. How
-#: long it takes is the machine's affair as well, so this is half as much again as usual.
+#: long it takes is the machine's affair as well: half of this is usual on a quiet one.
 CONSUMER_CPU_MS: Final = 6.0
 CONSUMER_MEMORY_MIB: Final = 60.0
 _PATIENCE_SECONDS: Final = 60.0
