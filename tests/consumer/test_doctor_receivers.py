@@ -1,6 +1,5 @@
 """The way to receivers: looked at, and nobody is sent anything."""
 
-import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +10,7 @@ import trustme
 
 from tests.fakes.apiserver import ApiServer as Service
 from tests.fakes.faults import Answer
+from tests.fakes.tls import serving
 from tests.fakes.webhook import WebhookFake
 from tests.mosquitto import free_port
 from tests.schemas.checkups import Report
@@ -69,9 +69,7 @@ def test_a_port_that_is_closed_is_told_with_the_key_and_not_with_the_address() -
 def test_a_service_of_ones_own_is_verified_by_its_own_authority(tmp_path: Path) -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.crt")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    with Service(ssl_context=context) as service:
+    with Service(ssl_context=serving(authority, "localhost")) as service:
         url = f"https://localhost:{service.port}/hook"
         good = examined(webhook={"url": url, "ca_file": str(tmp_path / "ca.crt")})
         bad = examined(webhook={"url": url})
@@ -88,10 +86,8 @@ def test_certificates_of_the_environment_are_trusted_as_they_are_for_deliveries(
 ) -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "bundle.crt")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "bundle.crt"))
-    with Service(ssl_context=context) as service:
+    with Service(ssl_context=serving(authority, "localhost")) as service:
         report = examined(webhook={"url": f"https://localhost:{service.port}/hook"})
     assert report["it TLS"].mark == Mark.OK
 

@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 
 
-class HttpFake:
+class HttpFake(ABC):
     """Serves `answer` on a free port, with faults on demand.
 
     The port is reserved from the first start to the stop, so that a fake which refuses connections for a
@@ -47,10 +48,11 @@ class HttpFake:
         self._reservation: socket.socket | None = None
         self._server: _Server | None = None
 
+    @abstractmethod
     def answer(self, request: Request) -> Answer:
         """Take the request into account and return the ordinary answer; one request at a time."""
-        raise NotImplementedError
 
+    @abstractmethod
     def missed(self, request: Request, fault: Fault) -> None:
         """Learn of a request that a fault kept from being handled."""
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import gzip
 import socket
-import ssl
 import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ from tests.consumer.receivers.trickling import trickling
 from tests.fakes import faults
 from tests.fakes.apiserver import ApiServer
 from tests.fakes.faults import Answer as FakeAnswer
+from tests.fakes.tls import serving
 from tests.fakes.webhook import WebhookFake
 from tests.mosquitto import free_port
 from tocsin_consumer.errors import PermanentError, TemporaryError
@@ -165,9 +165,7 @@ def test_a_service_is_verified_by_the_certificates_that_the_environment_names(
 ) -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "bundle.crt")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    with ApiServer(ssl_context=context) as service:
+    with ApiServer(ssl_context=serving(authority, "localhost")) as service:
         url = f"https://localhost:{service.port}/version"
         with pytest.raises(TemporaryError, match="TLS failed"):
             _send(url)
